@@ -1,0 +1,22 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one exception that stages raise. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class StageError(Exception):
+    """A stage cannot do what was asked.
+
+    The message names the option, command or path at fault, what was expected and what to do about it.
+    ``details`` becomes extra keys of the module's failure result (command, exit status, log path, ...).
+    """
+
+    def __init__(self, message: str, **details: t.Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details

@@ -1,0 +1,264 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The contract that every build stage keeps. Private to this collection.
+
+A stage says what its output depends on and how to build it; everything else is done here, once: deciding whether it
+must be built and why, locking, building under a temporary name, publishing, and recording what it was made from.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import errno
+import os
+import time
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
+from ansible_collections.liveforge.images.plugins.module_utils._difference import changed_inputs, describe
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, tree_content
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
+from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
+from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path, publish, remove
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed, output_identity
+
+LOG_SUFFIX = ".log"
+_UNKNOWN = "unknown until it is built"
+
+Changes = list[tuple[str, t.Any, t.Any]]
+
+
+@dataclasses.dataclass
+class Work:
+    """What a stage gets to build with.
+
+    Attributes:
+        target: the path to create: a file or a tree, whichever the stage makes.
+        run: runs tools and keeps their log.
+        progress: says what is going on.
+    """
+
+    target: str
+    run: Runner
+    progress: Progress
+
+
+class Stage(abc.ABC):
+    """One build stage: inputs in, one output out.
+
+    Attributes:
+        name: the stage's name, such as ``live_squashfs``.
+        format_version: raised whenever the same inputs make other bytes than before.
+        output: absolute path of the one output.
+        source_date_epoch: seconds since 1970 for every time stamp in the output, or None.
+    """
+
+    name: t.ClassVar[str]
+    format_version: t.ClassVar[int] = 1
+
+    def __init__(self, output: str, source_date_epoch: int | None = None) -> None:
+        self.output = output
+        self.source_date_epoch = source_date_epoch
+
+    @abc.abstractmethod
+    def validate(self) -> None:
+        """Raise StageError for options that cannot work, before anything is changed; also called in check mode."""
+
+    @abc.abstractmethod
+    def inputs(self) -> dict[str, t.Any]:
+        """Everything that decides the output's bytes, as plain readable values; secrets only as digests."""
+
+    @abc.abstractmethod
+    def build(self, work: Work) -> dict[str, t.Any]:
+        """Make ``work.target`` and return facts about it (returned by the module and kept in the stage file)."""
+
+    def reads(self) -> list[str]:
+        """Outputs of other stages that must not be replaced while this one runs."""
+        return []
+
+    def preflight(self) -> None:
+        """Raise StageError for what is missing to build (inputs, tools, space); called right before a build."""
+        return
+
+    def predicted(self) -> dict[str, t.Any]:
+        """Facts that check mode can already promise for a build that was not made."""
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a stage."""
+
+    changed: bool
+    reason: str
+    fingerprint: str
+    size: int
+    duration: float
+    facts: dict[str, t.Any]
+    changes: Changes
+
+
+class StageRun:
+    """Decides about one stage and, unless only asked, builds it.
+
+    Args:
+        stage: the stage.
+        force: build even when nothing changed.
+        lock_timeout: seconds to wait for another build of the same output, or for builds of the inputs.
+        progress_file: where to report progress, or None.
+    """
+
+    def __init__(
+        self, stage: Stage, *, force: bool = False, lock_timeout: float = 3600, progress_file: str | None = None
+    ) -> None:
+        self.stage = stage
+        self.force = force
+        self.lock_timeout = lock_timeout
+        self.progress = Progress(progress_file, stage.name)
+
+    def decide(self) -> Outcome:
+        """What a build would do now, and why; changes nothing."""
+        self.stage.validate()
+        inputs = self._all_inputs()
+        reason, changes, stamp = self._why(inputs)
+        if reason is None and stamp is not None:
+            return _unchanged(stamp)
+        return Outcome(True, reason or "", fingerprint(inputs), 0, 0.0, self.stage.predicted(), changes)
+
+    def execute(self) -> Outcome:
+        """Build the output unless it is there already, made from the same inputs.
+
+        Raises:
+            StageError: it cannot be built. What was published before is untouched, nothing half-made is left.
+        """
+        stage = self.stage
+        stage.validate()
+        os.makedirs(os.path.dirname(stage.output), exist_ok=True)
+        locks = [OutputLock(path, shared=True) for path in stage.reads()] + [OutputLock(stage.output)]
+        with held(locks, self.lock_timeout, self.progress.step):
+            self.progress.step("comparing inputs")
+            inputs = self._all_inputs()
+            reason, changes, stamp = self._why(inputs)
+            if reason is None and stamp is not None:
+                return _unchanged(stamp)
+            return self._build(inputs, reason or "", changes)
+
+    def _build(self, inputs: dict[str, t.Any], reason: str, changes: Changes) -> Outcome:
+        stage = self.stage
+        partial = partial_path(stage.output)
+        remove(partial)
+        stage.preflight()
+        started = time.monotonic()
+        runner = Runner(stage.output + LOG_SUFFIX, stage.source_date_epoch)
+        runner.note(f"{stage.name}: {reason}")
+        try:
+            facts = stage.build(Work(partial, runner, self.progress))
+            self.progress.step("publishing")
+            identity = output_identity(partial)
+            publish(partial, stage.output)
+        except OSError as problem:
+            raise self._explained(problem) from problem
+        finally:
+            remove(partial)
+        duration = round(time.monotonic() - started, 1)
+        stamp = Stamp(
+            stage=stage.name,
+            fingerprint=fingerprint(inputs),
+            inputs=inputs,
+            output=identity,
+            facts=facts,
+            finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            duration=duration,
+        )
+        stamp.save(stage.output)
+        return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes)
+
+    def _all_inputs(self) -> dict[str, t.Any]:
+        return {
+            "stage": self.stage.name,
+            "format_version": self.stage.format_version,
+            "source_date_epoch": self.stage.source_date_epoch,
+            **self.stage.inputs(),
+        }
+
+    def _why(self, inputs: dict[str, t.Any]) -> tuple[str | None, Changes, Stamp | None]:
+        """Why the output must be built (None: it need not be), which inputs changed, and the last stage file."""
+        output = self.stage.output
+        if not os.path.lexists(output):
+            return f"{output} does not exist", [], None
+        stamp = Stamp.load(output)
+        if stamp is None:
+            return f"nothing is recorded of how {output} was made", [], None
+        changes = [change for change in changed_inputs(stamp.inputs, inputs) if change[2] != _UNKNOWN]
+        if changes:
+            return f"changed: {describe(changes)}", changes, stamp
+        damage = output_changed(output, stamp.output)
+        if damage:
+            return f"{output} {damage}", [], stamp
+        if self.force:
+            return "force was given", [], stamp
+        return None, [], stamp
+
+    def _explained(self, problem: OSError) -> StageError:
+        if problem.errno == errno.ENOSPC:
+            folder = os.path.dirname(self.stage.output)
+            return StageError(
+                f"The file system of {folder} is full while {self.stage.name} was writing {self.stage.output}. "
+                "Free some space there or move the workspace.",
+                path=folder,
+            )
+        return StageError(f"{self.stage.name} could not write {self.stage.output}: {problem}")
+
+
+def _unchanged(stamp: Stamp) -> Outcome:
+    return Outcome(
+        changed=False,
+        reason=f"unchanged: same inputs as the build of {stamp.finished}",
+        fingerprint=stamp.fingerprint,
+        size=stamp.output["size"],
+        duration=0.0,
+        facts=stamp.facts,
+        changes=[],
+    )
+
+
+def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") -> dict[str, t.Any]:
+    """How an input artifact goes into a fingerprint: by what it was made from, and by its content.
+
+    Args:
+        path: a file or tree, made by a stage (then its stage file answers) or by hand (then it is read whole).
+        predicted: fingerprints by path that check mode foresees for artifacts not built yet; content is unknown then.
+        fact: prefix of the facts ``<prefix>fingerprint`` and ``<prefix>content`` that a stage gives for a part of its
+            output; default the whole output.
+    """
+    stamp = Stamp.load(path)
+    if stamp is not None and fact:
+        own = {"fingerprint": stamp.facts[fact + "fingerprint"], "content": stamp.facts[fact + "content"]}
+    elif stamp is not None:
+        own = {"fingerprint": stamp.fingerprint, "content": stamp.output["content"]}
+    else:
+        own = {"fingerprint": None, "content": _UNKNOWN}
+    foreseen = predicted.get(path)
+    if foreseen is not None and foreseen != own["fingerprint"]:
+        return {"fingerprint": foreseen, "content": _UNKNOWN}
+    if stamp is None and os.path.lexists(path):
+        own["content"] = tree_content(path) if os.path.isdir(path) else file_sha256(path)
+    return own
+
+
+def require_space(folder: str, needed: int, what: str) -> None:
+    """Raise StageError unless the file system of ``folder`` has ``needed`` bytes free for ``what``."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise StageError(
+            f"Not enough space in {folder} for {what}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free. "
+            "Free some space there or choose another directory.",
+            path=folder,
+            needed=needed,
+            free=free,
+        )
