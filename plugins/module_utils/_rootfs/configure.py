@@ -1,0 +1,238 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps that turn installed packages into the declared system. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import posixpath
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.accounts import Group, User
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Work
+
+_ARCHIVE = "/run/liveforge-archive"
+_LOCALES_WITHOUT_DATA = ("C", "C.UTF-8", "POSIX")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """A tree or tar archive to unpack into the image."""
+
+    shipped: Shipped
+    dest: str
+    keep_owners: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One file to write into the image: given as text, or shipped."""
+
+    option: str
+    dest: str
+    content: str | None
+    shipped: Shipped | None
+    owner: str
+    group: str
+    mode: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """systemd units to enable, disable and mask, and the default target."""
+
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
+    default_target: str | None = None
+
+
+class Configurator:
+    """Changes a root tree from the inside: everything runs in a sandbox whose root is the tree.
+
+    That way links, user names and tools mean what they mean in the image, and nothing can reach the build host.
+    """
+
+    def __init__(self, work: Work, root: str) -> None:
+        self._work = work
+        self._root = root
+        self._sandbox = Sandbox(root, writable=True, environment={"SYSTEMD_OFFLINE": "1"})
+
+    def unpack(self, tree: Tree) -> None:
+        """Unpack a tree over what is there; directory links of the image are followed, not replaced."""
+        sandbox = dataclasses.replace(self._sandbox, binds=((tree.shipped.open(), _ARCHIVE, False),))
+        owners = ["--same-owner"] if tree.keep_owners else ["--owner=0", "--group=0", "--no-same-owner"]
+        command = ["tar", "--extract", f"--file={_ARCHIVE}", f"--directory={tree.dest}", "--touch", "--xattrs"]
+        # Folders that the image has already keep their links, owners and modes (a checkout cannot know those of /tmp).
+        command += ["--keep-directory-symlink", "--no-overwrite-dir", "--same-permissions", "--numeric-owner", *owners]
+        self._inside(["mkdir", "-p", tree.dest], f"making {tree.dest}")
+        self._work.run.run(sandbox.command(command), task=f"unpacking {tree.shipped.option}")
+
+    def write(
+        self, path: str, content: bytes, *, owner: str = "root", group: str = "root", mode: str = "0644", what: str = ""
+    ) -> None:
+        """Write one file of the image, with its folders; an existing file is replaced, a link at its place too."""
+        script = (
+            'set -e; mkdir -p "$(dirname "$1")"; rm -f "$1"; umask 077; cat > "$1"; '
+            'chown -- "$2:$3" "$1"; chmod "$4" "$1"'
+        )
+        self._inside(
+            ["sh", "-c", script, "write", path, owner, group, mode], f"writing {what or path}", stdin=content
+        )
+
+    def file(self, file: File) -> None:
+        """Write a declared file."""
+        content = file.shipped.content() if file.shipped is not None else (file.content or "").encode()
+        self.write(
+            file.dest,
+            content,
+            owner=file.owner,
+            group=file.group,
+            mode=file.mode,
+            what=f"{file.option} ({file.dest}, owner {file.owner}:{file.group})",
+        )
+
+    def hostname(self, name: str) -> None:
+        """Set the host name, and let it resolve to this machine."""
+        self.write("/etc/hostname", f"{name}\n".encode())
+        self.write(
+            "/etc/hosts",
+            f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n".encode(),
+        )
+
+    def locale(self, name: str) -> None:
+        """Make the locale where it needs data, and set it for the whole system."""
+        if name not in _LOCALES_WITHOUT_DATA:
+            if not self._exists("/usr/sbin/locale-gen"):
+                raise StageError(f"locale: {name} needs the package locales in packages.")
+            charset = name.partition(".")[2].partition("@")[0] or "ISO-8859-1"
+            supported = os.path.join(self._root, "usr/share/i18n/SUPPORTED")
+            line = f"{name} {charset}"
+            if os.path.exists(supported):
+                with open(supported, encoding="utf-8") as stream:
+                    if line not in (known.strip() for known in stream):
+                        raise StageError(f"locale: {name} is not in /usr/share/i18n/SUPPORTED of the image.")
+            self.write("/etc/locale.gen", f"{line}\n".encode())
+            self._inside(["locale-gen"], f"making the locale {name}")
+        self.write("/etc/locale.conf", f"LANG={name}\n".encode())
+        self.write("/etc/default/locale", f"LANG={name}\n".encode())
+
+    def keymap(self, name: str) -> None:
+        """Set the keyboard layout of console (vconsole.conf(5)) and X (keyboard(5))."""
+        self.write("/etc/vconsole.conf", f"KEYMAP={name}\n".encode())
+        self.write(
+            "/etc/default/keyboard",
+            f'XKBMODEL="pc105"\nXKBLAYOUT="{name}"\nXKBVARIANT=""\nXKBOPTIONS=""\nBACKSPACE="guess"\n'.encode(),
+        )
+
+    def timezone(self, name: str) -> None:
+        """Set the time zone."""
+        if not self._exists(f"/usr/share/zoneinfo/{name}"):
+            raise StageError(
+                f"timezone: {name} is not in /usr/share/zoneinfo of the image. "
+                "Check its name, and that the package tzdata is in packages."
+            )
+        self._inside(["ln", "-sfn", f"/usr/share/zoneinfo/{name}", "/etc/localtime"], "setting the time zone")
+        self.write("/etc/timezone", f"{name}\n".encode())
+
+    def group(self, group: Group) -> None:
+        """Create a group; one that exists already must have the wanted number."""
+        command = ["groupadd", "--force"]
+        if group.system:
+            command.append("--system")
+        if group.gid is not None:
+            command += ["--gid", str(group.gid)]
+        self._inside([*command, group.name], f"creating the group {group.name}")
+
+    def user(self, user: User) -> None:
+        """Create a user or change one that exists, with password hash and SSH keys."""
+        exists = self._account(user.name) is not None
+        command = ["usermod" if exists else "useradd"]
+        if not exists:
+            command += ["--system"] if user.system else ["--create-home"]
+            if user.shell is None and not user.system:
+                command += ["--shell", "/bin/bash" if self._exists("/bin/bash") else "/bin/sh"]
+        for option, value in (
+            ("--uid", user.uid),
+            ("--gid", user.group),
+            ("--shell", user.shell),
+            ("--home", user.home),
+            ("--comment", user.comment),
+        ):
+            if value is not None:
+                command += [option, str(value)]
+        if user.groups:
+            command += ["--groups", ",".join(user.groups)]
+        if len(command) > 1:
+            self._inside([*command, user.name], f"creating the user {user.name} (users)")
+        if user.password is not None:
+            # Through standard input: arguments are visible to everybody on the host.
+            self._inside(
+                ["chpasswd", "--encrypted"],
+                f"setting the password of {user.name}",
+                stdin=f"{user.name}:{user.password}\n".encode(),
+            )
+        if user.ssh_authorized_keys:
+            self._ssh_keys(user)
+
+    def services(self, services: Services) -> None:
+        """Enable, disable and mask units; an unknown unit is an error."""
+        for verb, units in (
+            ("unmask", services.enabled),
+            ("enable", services.enabled),
+            ("disable", services.disabled),
+            ("mask", services.masked),
+        ):
+            if units:
+                self._inside(["systemctl", verb, *units], f"running systemctl {verb} {' '.join(units)} (services)")
+        if services.default_target:
+            self._inside(["systemctl", "set-default", services.default_target], "setting the default target")
+
+    def remove_packages(self, packages: t.Sequence[str]) -> None:
+        """Remove packages, their configuration, and what only they needed."""
+        status = self._inside(["dpkg-query", "--show", "--showformat=${Package}\n"], "listing installed packages")
+        absent = sorted(set(packages) - set(status.split()))
+        if absent:
+            raise StageError(
+                f"packages_remove: {', '.join(absent)} is not installed, so it cannot be removed. Correct its name or "
+                "leave it out."
+            )
+        self._inside(
+            ["apt-get", "--yes", "--auto-remove", "purge", *packages], "removing packages (packages_remove)"
+        )
+
+    def run(self, command: t.Sequence[str], task: str) -> str:
+        """Run any command inside the tree and return what it printed."""
+        return self._inside(command, task)
+
+    def _ssh_keys(self, user: User) -> None:
+        account = self._account(user.name)
+        if account is None:
+            raise StageError(f"users: {user.name} was not created, so it cannot have SSH keys.")
+        home, owner, group = account[5], account[2], account[3]
+        folder = posixpath.join(home, ".ssh")
+        self._inside(
+            ["install", "-d", "-m", "0700", "-o", owner, "-g", group, folder], f"making {folder} of {user.name}"
+        )
+        keys = "".join(f"{key}\n" for key in user.ssh_authorized_keys).encode()
+        self.write(posixpath.join(folder, "authorized_keys"), keys, owner=owner, group=group, mode="0600")
+
+    def _account(self, name: str) -> list[str] | None:
+        with open(os.path.join(self._root, "etc/passwd"), encoding="utf-8", errors="surrogateescape") as stream:
+            for line in stream:
+                fields = line.rstrip("\n").split(":")
+                if fields[0] == name:
+                    return fields
+        return None
+
+    def _exists(self, path: str) -> bool:
+        return os.path.lexists(os.path.join(self._root, path.lstrip("/")))
+
+    def _inside(self, argv: t.Sequence[str], task: str, stdin: bytes | None = None) -> str:
+        return self._work.run.run(self._sandbox.command(argv), task=task, stdin=stdin)

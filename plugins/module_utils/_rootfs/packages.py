@@ -1,0 +1,267 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tree of installed packages, before any configuration: mmdebstrap. Private to this collection."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, require_space
+
+# No tree with a kernel is smaller; a full disk is found before the download.
+_LEAST_BYTES = 600_000_000
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?\Z")
+_FILE_MIRROR_HOOKS = "/usr/share/mmdebstrap/hooks/file-mirror-automount"
+
+
+class PackageTree(Stage):
+    """Installs packages from repositories into an empty tree.
+
+    Args:
+        output: the tree.
+        repositories: where packages come from; the first one's suite is the release.
+        packages: what to install, besides what the variant brings.
+        variant: mmdebstrap's set of base packages, such as ``minbase``.
+        recommends: whether recommended packages are installed too.
+        architecture: of the packages, such as ``amd64``.
+        scripts: run inside the tree once its essential packages are there (KIWI: post_bootstrap.sh).
+        cache: folder on the build host that keeps packages and package lists between builds.
+    """
+
+    name = "live_rootfs packages"
+    format_version = 1
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        repositories: t.Sequence[Repository],
+        packages: t.Sequence[str],
+        variant: str,
+        recommends: bool,
+        architecture: str,
+        scripts: t.Sequence[Script],
+        cache: str,
+        source_date_epoch: int | None,
+    ) -> None:
+        super().__init__(output, source_date_epoch)
+        self.repositories = list(repositories)
+        self.packages = sorted(set(packages))
+        self.variant = variant
+        self.recommends = recommends
+        self.architecture = architecture
+        self.scripts = list(scripts)
+        self.cache = cache
+
+    def validate(self) -> None:
+        for package in self.packages:
+            if not _PACKAGE.match(package):
+                raise StageError(
+                    f"packages: {package!r} is not the name of a Debian package "
+                    "(lower-case letters, digits, plus, minus and dots; =version or /suite may follow)."
+                )
+
+    def inputs(self) -> dict[str, t.Any]:
+        return {
+            "repositories": {
+                repository.name: {
+                    "uri": repository.uri,
+                    "suite": repository.suite,
+                    "components": list(repository.components),
+                    "priority": repository.priority,
+                    "keys": _digest_or_missing(repository.keyring),
+                }
+                for repository in self.repositories
+            },
+            "packages": self.packages,
+            "variant": self.variant,
+            "recommends": self.recommends,
+            "architecture": self.architecture,
+            "post_bootstrap_scripts": [script.identity for script in self.scripts],
+            "tools": {"mmdebstrap": tool_version("mmdebstrap")},
+        }
+
+    def preflight(self) -> None:
+        if os.geteuid() != 0:
+            raise StageError("Packages are installed as root: run the task with become: true.")
+        for tool in ("mmdebstrap", "bwrap", "unshare", "setpriv"):
+            find_tool(tool)
+        for index, repository in enumerate(self.repositories):
+            if not os.path.isfile(repository.keyring):
+                raise StageError(
+                    f"repositories[{index}] ({repository.name}): the keyring {repository.keyring} does not exist on "
+                    "the build host. Install the package that has it (debian-archive-keyring, ubuntu-keyring) "
+                    "or copy it there."
+                )
+        for script in self.scripts:
+            script.require()
+        os.makedirs(os.path.join(self.cache, "archives"), exist_ok=True)
+        os.makedirs(os.path.join(self.cache, "lists"), exist_ok=True)
+        require_space(os.path.dirname(self.output), _LEAST_BYTES, "the root tree")
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        folder = tempfile.mkdtemp(prefix=".sources-", dir=os.path.dirname(self.output))
+        try:
+            sources = os.path.join(folder, "image.sources")
+            with open(sources, "w", encoding="utf-8") as stream:
+                stream.write("\n".join(repository.sources(repository.keyring) for repository in self.repositories))
+            work.progress.step("reading package lists")
+            work.run.run(
+                self._command(work.target, sources, folder),
+                task="installing packages",
+                namespaces=True,
+                extra_environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"},
+                on_line=_InstallProgress(work.progress).line,
+                hint=_cause,
+            )
+        finally:
+            shutil.rmtree(folder)
+        return {}
+
+    def _command(self, target: str, sources: str, folder: str) -> list[str]:
+        command = [
+            "mmdebstrap",
+            "--mode=root",
+            "--format=directory",
+            f"--variant={self.variant}",
+            f"--architectures={self.architecture}",
+            # The cache fills apt's archive folder beforehand; these two would object to it or empty it.
+            "--skip=download/empty,essential/unlink",
+            "--aptopt=Acquire::Retries 3",
+            "--aptopt=Acquire::http::Timeout 30",
+            "--aptopt=Acquire::https::Timeout 30",
+            "--aptopt=Acquire::Languages none",
+            # A tree that is thrown away when the build fails needs no fsync after every file.
+            "--dpkgopt=force-unsafe-io",
+        ]
+        if self.recommends:
+            command.append("--aptopt=APT::Install-Recommends true")
+        if self.packages:
+            command.append("--include=" + ",".join(self.packages))
+        if any(repository.is_local() for repository in self.repositories):
+            command.append(f"--hook-dir={_FILE_MIRROR_HOOKS}")
+        command += self._cache_hooks()
+        pins = preferences(self.repositories)
+        if pins:
+            path = os.path.join(folder, "preferences")
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(pins)
+            command.append(
+                f'--setup-hook=cp {shlex.quote(path)} "$1"/etc/apt/preferences.d/00-image-repositories'
+            )
+        for index, script in enumerate(self.scripts):
+            path = script.materialize(os.path.join(folder, f"post_bootstrap-{index}"))
+            command.append(f"--essential-hook={shlex.join(script_command(Sandbox(target, writable=True), path))}")
+        return [*command, self.repositories[0].suite, target, sources]
+
+    def _cache_hooks(self) -> list[str]:
+        """Hooks that bring cached packages and lists in before apt runs, and new ones back after it."""
+        archives = shlex.quote(os.path.join(self.cache, "archives"))
+        lists = shlex.quote(os.path.join(self.cache, "lists"))
+        # Hard links where cache and tree share a file system. A package gets its name only when it is whole.
+        fetch = (
+            f'for deb in {archives}/*.deb; do [ -e "$deb" ] || continue; '
+            'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
+        )
+        keep = (
+            f'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; name=${{deb##*/}}; '
+            f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
+            f'{{ cp "$deb" {archives}/."$name".partial && mv {archives}/."$name".partial {archives}/"$name"; }}; done'
+        )
+        return [
+            f'--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; {fetch}; '
+            f'cp -a {lists}/. "$1"/var/lib/apt/lists/',
+            f"--essential-hook={keep}",
+            f"--customize-hook={keep}; "
+            f'find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +',
+        ]
+
+
+class _InstallProgress:
+    """Turns what mmdebstrap, apt and dpkg print into progress."""
+
+    _PHASES = (
+        ("running apt-get update", "reading package lists"),
+        ("downloading packages", "downloading packages"),
+        ("extracting archives", "unpacking essential packages"),
+        ("installing essential packages", "installing essential packages"),
+        ("installing remaining packages", "installing packages"),
+        ("cleaning package lists", "cleaning up"),
+    )
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._phase = "reading package lists"
+        self._total = 0
+        self._done = 0
+
+    def line(self, text: str) -> None:
+        """Take one line of output."""
+        for sign, phase in self._PHASES:
+            if sign in text:
+                self._phase, self._total, self._done = phase, 0, 0
+                self._progress.step(phase)
+                return
+        new = re.match(r"\d+ upgraded, (\d+) newly installed", text)
+        if new:
+            self._total, self._done = int(new.group(1)), 0
+        elif text.startswith(("Unpacking ", "Setting up ")) and self._total:
+            self._done += 1
+            self._progress.step(self._phase, 50 * self._done / self._total)
+        elif text.startswith("Get:"):
+            self._progress.step(self._phase)
+
+
+def _cause(output: str) -> str | None:
+    """The likely cause of a failed installation, as a sentence, from apt's and dpkg's own words."""
+    missing = re.search(r"E: (?:Unable to locate package|Package ')(?:\s*)([a-z0-9+.:-]+)", output)
+    if missing:
+        return (
+            f"packages: {missing.group(1)} is not in any of the repositories. "
+            "Correct its name, or add the repository or component that has it."
+        )
+    version = re.search(r"E: (Version|Release) '([^']+)' for '([^']+)' was not found", output)
+    if version:
+        return f"packages: {version.group(3)} is not available in {version.group(1).lower()} {version.group(2)}."
+    unreachable = re.search(
+        r"(?:Could not resolve '|Could not connect to |Temporary failure resolving '|Unable to connect to |"
+        r"Connection failed|Failed to fetch )([^'\s]*)",
+        output,
+    )
+    unsigned = re.search(
+        r"(?:The repository '([^']+)' is not signed|"
+        r"The following signatures (?:couldn't be verified|were invalid)|NO_PUBKEY)",
+        output,
+    )
+    if unreachable and not re.search(r"NO_PUBKEY|signatures", output):
+        if re.search(r"\s404\s+Not Found|does not have a Release file", output):
+            return f"{unreachable.group(1)} is not there (404). Check uri, suite and components of the repositories."
+        return (
+            f"The mirror {unreachable.group(1)} cannot be reached. "
+            "Check the uri of the repositories, the build host's network and its proxy settings."
+        )
+    if re.search(r"does not have a Release file", output):
+        return "A repository has no Release file at this place. Check uri and suite of the repositories."
+    if unsigned:
+        which = f"The repository {unsigned.group(1)}" if unsigned.group(1) else "A repository"
+        return f"{which} is not signed by a key of its keyring. Give the right keyring, or sign the repository."
+    return None
+
+
+def _digest_or_missing(path: str) -> str:
+    return file_sha256(path) if os.path.isfile(path) else "missing"
+

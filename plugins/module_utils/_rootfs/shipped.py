@@ -1,0 +1,93 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Overlay trees, archives and single files that go into a root tree. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils import _shipment
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """A tree or file, described; its bytes lie in an archive that the action plugin copied, or on this host already.
+
+    Attributes:
+        option: the option and item it comes from, such as ``overlays[0]``, for messages.
+        entries: what it holds, as :func:`_shipment.describe` says.
+        identity: digest of the entries.
+        archive: tar archive with its bytes.
+        source: tree or file on this host, for ``remote_src``; then the archive is made from it when needed.
+    """
+
+    option: str
+    entries: t.Mapping[str, str]
+    identity: str
+    archive: str
+    source: str | None = None
+
+    @classmethod
+    def from_item(cls, option: str, item: t.Mapping[str, t.Any], dest: str) -> Shipped:
+        """From one item of an option, as the action plugin left it.
+
+        Args:
+            option: for messages, such as ``overlays[0]``.
+            item: with ``entries`` and ``identity`` from the action plugin, or with ``src`` on this host.
+            dest: output of the stage, beside which the action plugin puts archives.
+        """
+        if item.get("entries") is not None and item.get("identity"):
+            identity = item["identity"]
+            return cls(option, item["entries"], identity, _shipment.archive_path(dest, identity))
+        source = item.get("src")
+        if not source or not os.path.isabs(source) or not os.path.lexists(source):
+            raise StageError(
+                f"{option}.src: {source!r} does not exist on the build host. "
+                "With remote_src it must be an absolute path that exists there."
+            )
+        entries = _shipment.describe(source)
+        identity = _shipment.identity(entries)
+        return cls(option, entries, identity, _shipment.archive_path(dest, identity), source)
+
+    def open(self) -> str:
+        """Path of the archive; makes it first for a source on this host."""
+        if self.source is not None and not os.path.exists(self.archive):
+            os.makedirs(os.path.dirname(self.archive), mode=0o700, exist_ok=True)
+            partial = self.archive + ".partial"
+            _shipment.write_archive(self.source, partial)
+            os.replace(partial, self.archive)
+        return self.archive
+
+    def content(self) -> bytes:
+        """The bytes of a single shipped file."""
+        if list(self.entries) != [_shipment.SINGLE_FILE]:
+            raise StageError(f"{self.option}.src is a directory; give a file, or use overlays.")
+        with open(self.open(), "rb") as stream:
+            return stream.read()
+
+
+def require_archives(shipped: t.Iterable[Shipped]) -> None:
+    """Raise StageError with ``missing_inputs`` (identities) when archives have not been copied to this host yet."""
+    missing = sorted({item.identity for item in shipped if item.source is None and not os.path.exists(item.archive)})
+    if missing:
+        raise StageError(
+            "Inputs of this stage have not been copied to the build host. The action plugin of the module does that; "
+            "call the module by its full name liveforge.images.live_rootfs.",
+            missing_inputs=missing,
+        )
+
+
+def forget_others(dest: str, shipped: t.Iterable[Shipped]) -> None:
+    """Remove archives beside ``dest`` that no longer belong to any input."""
+    folder = dest + ".inputs"
+    if not os.path.isdir(folder):
+        return
+    wanted = {os.path.basename(item.archive) for item in shipped}
+    for name in os.listdir(folder):
+        if name not in wanted:
+            os.unlink(os.path.join(folder, name))

@@ -1,0 +1,204 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The root tree of an image: installed packages, configured. Private to this collection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import run_script
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
+    Shipped,
+    forget_others,
+    require_archives,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun, Work
+
+
+class RootTree(Stage):
+    """Configures a copy of a package tree; the package tree itself is built first, when it is not there yet.
+
+    Both are stages: changing an overlay file copies and configures again, but installs nothing again.
+
+    Args:
+        output: the tree.
+        packages: the stage of the package tree.
+        declaration: what the system shall be.
+        force: whether the packages are installed again even when nothing changed.
+        lock_timeout: seconds to wait for another build of the package tree.
+    """
+
+    name = "live_rootfs"
+    format_version = 1
+
+    def __init__(
+        self, output: str, packages: PackageTree, declaration: Declaration, *, force: bool, lock_timeout: float
+    ) -> None:
+        super().__init__(output, packages.source_date_epoch)
+        self.packages = packages
+        self.declaration = declaration
+        self._force = force
+        self._lock_timeout = lock_timeout
+
+    def validate(self) -> None:
+        self.packages.validate()
+        self.declaration.validate()
+
+    def inputs(self) -> dict[str, t.Any]:
+        return {
+            **self.packages.inputs(),
+            **self.declaration.inputs(),
+            "packages_format_version": self.packages.format_version,
+            "tools": {**self.packages.inputs()["tools"], "bwrap": tool_version("bwrap")},
+        }
+
+    def predicted(self) -> dict[str, t.Any]:
+        return {"boot_fingerprint": self._boot_fingerprint()}
+
+    def preflight(self) -> None:
+        require_archives(self._shipped())
+        self.packages.preflight()
+        find_tool("bwrap")
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        base = self._build_packages(work)
+        work.progress.step("copying the package tree")
+        os.mkdir(work.target, 0o755)
+        work.run.run(
+            ["cp", "--archive", "--reflink=auto", "--no-target-directory", base, work.target],
+            task="copying the package tree",
+        )
+        self._configure(work)
+        forget_others(self.output, self._shipped())
+        work.progress.step("reading the finished tree")
+        return {
+            "boot_fingerprint": self._boot_fingerprint(),
+            "boot_content": tree_content(work.target, is_boot_place),
+            "packages": self._installed(work),
+            "kernels": kernel_versions(work.target),
+        }
+
+    def _build_packages(self, work: Work) -> str:
+        run = StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)
+        run.progress = work.progress
+        outcome: Outcome = run.execute()
+        work.run.note(f"packages: {outcome.reason}")
+        return self.packages.output
+
+    def _was_built(self) -> bool:
+        return os.path.lexists(self.output)
+
+    def _configure(self, work: Work) -> None:
+        declared = self.declaration
+        configure = Configurator(work, work.target)
+        for tree in declared.trees:
+            work.progress.step(f"unpacking {tree.shipped.option}")
+            configure.unpack(tree)
+        work.progress.step("configuring the system")
+        self._package_sources(configure, work.target)
+        if declared.hostname:
+            configure.hostname(declared.hostname)
+        if declared.locale:
+            configure.locale(declared.locale)
+        if declared.keymap:
+            configure.keymap(declared.keymap)
+        if declared.timezone:
+            configure.timezone(declared.timezone)
+        for group in declared.groups:
+            configure.group(group)
+        for user in declared.users:
+            configure.user(user)
+        for file in declared.files:
+            configure.file(file)
+        configure.services(declared.services)
+        self._run_scripts(work)
+        if declared.packages_remove:
+            work.progress.step("removing packages")
+            configure.remove_packages(declared.packages_remove)
+        first_boot.prepare(configure, work.target)
+
+    def _run_scripts(self, work: Work) -> None:
+        sandbox = Sandbox(work.target, writable=True, environment={"SYSTEMD_OFFLINE": "1"})
+        if not self.declaration.scripts:
+            return
+        folder = tempfile.mkdtemp(prefix=".scripts-", dir=os.path.dirname(self.output))
+        try:
+            for script in self.declaration.scripts:
+                work.progress.step(f"running {script.option}")
+                run_script(work, script, sandbox, folder)
+        finally:
+            shutil.rmtree(folder)
+
+    def _package_sources(self, configure: Configurator, root: str) -> None:
+        """Leave the image with the repositories it shall keep, and their keys."""
+        kept = [repository for repository in self.packages.repositories if repository.include_in_image]
+        folder = os.path.join(root, "etc/apt/sources.list.d")
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            os.unlink(os.path.join(folder, name))
+        main_list = os.path.join(root, "etc/apt/sources.list")
+        if os.path.lexists(main_list):
+            os.unlink(main_list)
+        pins = os.path.join(root, "etc/apt/preferences.d/00-image-repositories")
+        if os.path.lexists(pins):
+            os.unlink(pins)
+        if preferences(kept):
+            configure.write("/etc/apt/preferences.d/00-image-repositories", preferences(kept).encode())
+        for repository in kept:
+            keyring = repository.keyring
+            if not os.path.exists(os.path.join(root, keyring.lstrip("/"))):
+                keyring = f"/etc/apt/keyrings/{repository.name}{os.path.splitext(keyring)[1]}"
+                with open(repository.keyring, "rb") as stream:
+                    configure.write(keyring, stream.read())
+            configure.write(
+                f"/etc/apt/sources.list.d/{repository.name}.sources", repository.sources(keyring).encode()
+            )
+
+    def _installed(self, work: Work) -> dict[str, str]:
+        """Name and version of every installed package."""
+        listing = work.run.run(
+            Sandbox(work.target).command(["dpkg-query", "--show", "--showformat=${binary:Package} ${Version}\n"]),
+            task="listing installed packages",
+        )
+        return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
+
+    def _shipped(self) -> list[Shipped]:
+        scripts = [*self.packages.scripts, *self.declaration.scripts]
+        return [*self.declaration.shipped(), *(script.shipped for script in scripts if script.shipped is not None)]
+
+    def _boot_fingerprint(self) -> str:
+        """Fingerprint of those inputs that an initrd can depend on."""
+        return fingerprint({"packages": self.packages.inputs(), **self.declaration.boot_inputs()})
+
+
+def kernel_versions(root: str) -> list[str]:
+    """Versions of the kernels whose modules are in a tree, in no particular order of age."""
+    folder = os.path.join(root, "usr/lib/modules")
+    if not os.path.isdir(folder):
+        folder = os.path.join(root, "lib/modules")
+    if not os.path.isdir(folder):
+        return []
+    return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
+
+
+def host_architecture() -> str:
+    """Debian's name of this machine's architecture."""
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    machine = os.uname().machine
+    if machine not in names:
+        raise StageError(f"This build host is {machine}; images are built on x86_64 and aarch64 hosts.")
+    return names[machine]

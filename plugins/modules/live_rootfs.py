@@ -1,0 +1,504 @@
+#!/usr/bin/python
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: live_rootfs
+short_description: Build the root tree of a live image
+version_added: 0.1.0
+description:
+  - Installs Debian or Ubuntu packages into an empty tree and configures it, without touching the system of the build host.
+  - The installed packages are a tree of their own, beside O(dest) with the suffix V(.packages). Changing anything else than
+    packages and repositories copies that tree and configures it again, and installs nothing.
+  - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
+    package lists, caches and logs are gone.
+  - The steps run in this order. O(post_bootstrap_scripts) once essential packages are there, then all O(packages),
+    O(overlays), O(archives), host name, locale, keymap, time zone, O(groups), O(users), O(files), services, O(scripts),
+    O(packages_remove).
+author: Liveforge maintainers (@liveforge)
+extends_documentation_fragment:
+  - liveforge.images.stage
+  - liveforge.images.stage.attributes
+requirements:
+  - python >= 3.11 on the build host
+  - mmdebstrap, bubblewrap, util-linux on the build host
+  - root (C(become))
+options:
+  distribution:
+    description: The distribution, which decides about default repositories.
+    type: str
+    choices: [debian, ubuntu]
+    default: debian
+  release:
+    description: Code name of the release, such as V(bookworm) or V(trixie).
+    type: str
+    required: true
+  architecture:
+    description: Debian's name of the architecture of the packages. The default is the build host's.
+    type: str
+    choices: [amd64, arm64]
+  mirror:
+    description: URI of the distribution's archive, in place of its main mirror. Security updates keep their own mirror.
+    type: str
+  repositories:
+    description:
+      - Package repositories, in place of the distribution's default ones. The first one is the main one.
+      - Signatures are always checked.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of its files in the image. The default is V(repository-N).
+        type: str
+      uri:
+        description: Where it is.
+        type: str
+        required: true
+      suite:
+        description: Suite, such as V(bookworm-updates), or a path that ends in a slash for a flat repository.
+        type: str
+        required: true
+      components:
+        description: Components. The default is V(main), and none for a flat repository.
+        type: list
+        elements: str
+      keyring:
+        description: File on the build host with the keys that may sign the repository.
+        type: path
+        required: true
+      priority:
+        description: Pin priority, see C(apt_preferences(5)).
+        type: int
+      include_in_image:
+        description: Whether the image keeps the repository as a package source.
+        type: bool
+        default: true
+  packages:
+    description: Names of packages to install. C(name=version) and C(name/suite) are possible.
+    type: list
+    elements: str
+    default: []
+  variant:
+    description: Set of packages to start from, see C(mmdebstrap(1)).
+    type: str
+    choices: [essential, apt, minbase, important, standard]
+    default: minbase
+  recommends:
+    description: Install recommended packages, too.
+    type: bool
+    default: false
+  packages_remove:
+    description: Packages to remove at the very end, with their configuration and with what only they needed.
+    type: list
+    elements: str
+    default: []
+  post_bootstrap_scripts:
+    description: Scripts that run inside the tree when only essential packages are installed (KIWI's C(post_bootstrap.sh)).
+    type: list
+    elements: dict
+    default: []
+    suboptions: &script
+      content:
+        description: Text of the script. Without a first line that starts with C(#!) it is run by C(/bin/sh).
+        type: str
+      src:
+        description: Path of the script on the controller. Exactly one of C(content) and C(src) is needed.
+        type: str
+      remote_src:
+        description: Whether C(src) is on the build host.
+        type: bool
+        default: false
+      entries: &entries
+        description: Set by the action plugin.
+        type: dict
+      identity: &identity
+        description: Set by the action plugin.
+        type: str
+  scripts:
+    description: Scripts that run inside the tree when it is configured (KIWI's C(config.sh)). They have no network.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *script
+  overlays:
+    description:
+      - Directory trees that are laid over the installed system. Their files belong to root and keep their modes.
+      - Directories that the system has already keep their owner and mode.
+    type: list
+    elements: dict
+    default: []
+    suboptions: &tree
+      src:
+        description: Path on the controller. Relative paths are looked up as M(ansible.builtin.copy) does.
+        type: str
+        required: true
+      dest:
+        description: Directory in the image.
+        type: str
+        default: /
+      remote_src:
+        description: Whether C(src) is on the build host.
+        type: bool
+        default: false
+      entries: *entries
+      identity: *identity
+  archives:
+    description: Tar archives, compressed or not, that are unpacked over the installed system with their owners and modes.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *tree
+  files:
+    description: Single files.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dest:
+        description: Absolute path in the image.
+        type: str
+        required: true
+      content:
+        description: Text of the file.
+        type: str
+      src:
+        description: Path on the controller. Exactly one of C(content) and C(src) is needed.
+        type: str
+      remote_src:
+        description: Whether C(src) is on the build host.
+        type: bool
+        default: false
+      owner:
+        description: Owner, by name or number in the image.
+        type: str
+        default: root
+      group:
+        description: Group, by name or number in the image.
+        type: str
+        default: root
+      mode:
+        description: Octal mode, quoted.
+        type: str
+        default: '0644'
+      entries: *entries
+      identity: *identity
+  groups:
+    description: Groups to create.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name.
+        type: str
+        required: true
+      gid:
+        description: Number.
+        type: int
+      system:
+        description: Whether it is a system group.
+        type: bool
+        default: false
+  users:
+    description: Users to create, or to change when a package made them. V(root) can be among them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name.
+        type: str
+        required: true
+      password:
+        description: Crypt hash of the password, see C(crypt(5)). Without it nobody can log in with a password.
+        type: str
+      uid:
+        description: Number.
+        type: int
+      group:
+        description: Primary group. The default is a group of the same name.
+        type: str
+      groups:
+        description: Further groups.
+        type: list
+        elements: str
+        default: []
+      shell:
+        description: Login shell.
+        type: str
+      home:
+        description: Home directory.
+        type: str
+      comment:
+        description: Full name.
+        type: str
+      system:
+        description: Whether it is a system account, without a home directory.
+        type: bool
+        default: false
+      ssh_authorized_keys:
+        description: Public SSH keys that may log in.
+        type: list
+        elements: str
+        default: []
+  hostname:
+    description: Host name.
+    type: str
+  locale:
+    description: Locale, such as V(en_GB.UTF-8). All but V(C.UTF-8) and V(C) need the package locales.
+    type: str
+  keymap:
+    description: Keyboard layout, such as V(de).
+    type: str
+  timezone:
+    description: Time zone, such as V(Europe/Berlin). Needs the package tzdata.
+    type: str
+  services_enabled:
+    description: systemd units to enable.
+    type: list
+    elements: str
+    default: []
+  services_disabled:
+    description: systemd units to disable.
+    type: list
+    elements: str
+    default: []
+  services_masked:
+    description: systemd units to mask.
+    type: list
+    elements: str
+    default: []
+  default_target:
+    description: systemd target to boot into, such as V(multi-user.target).
+    type: str
+  cache:
+    description: Directory on the build host that keeps downloaded packages and package lists for all builds.
+    type: path
+    default: /var/cache/liveforge
+seealso:
+  - module: liveforge.images.live_squashfs
+  - module: liveforge.images.live_dracut
+"""
+
+EXAMPLES = r"""
+- name: Build the root tree of a rescue system
+  liveforge.images.live_rootfs:
+    dest: /var/lib/liveforge/rescue/rootfs
+    release: bookworm
+    packages: [linux-image-amd64, dracut, systemd-sysv, openssh-server, smartmontools]
+    hostname: rescue
+    users:
+      - name: rescue
+        password: "{{ rescue_password_hash }}"
+        groups: [sudo]
+        ssh_authorized_keys: ["{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"]
+    overlays:
+      - src: overlay/
+    scripts:
+      - src: config.sh
+  become: true
+"""
+
+RETURN = r"""
+path:
+  description: The tree.
+  returned: always
+  type: str
+  sample: /var/lib/liveforge/rescue/rootfs
+reason:
+  description: Why it was built, or why not.
+  returned: always
+  type: str
+  sample: 'changed: packages (+htop)'
+fingerprint:
+  description: SHA-256 over all inputs.
+  returned: always
+  type: str
+boot_fingerprint:
+  description: SHA-256 over those inputs that an initrd can depend on.
+  returned: always
+  type: str
+boot_content:
+  description: SHA-256 over that part of the tree that an initrd can be made from.
+  returned: when the tree exists
+  type: str
+packages:
+  description: Version of every installed package, by name.
+  returned: when the tree exists
+  type: dict
+kernels:
+  description: Versions of the installed kernels.
+  returned: when the tree exists
+  type: list
+  elements: str
+size:
+  description: Bytes of all files in the tree. V(0) when check mode predicts a build.
+  returned: always
+  type: int
+duration:
+  description: Seconds that the build took. V(0) when there was nothing to do.
+  returned: always
+  type: float
+log:
+  description: Log of all tools that ran.
+  returned: always
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
+    declared_repositories,
+    default_repositories,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.tree import RootTree, host_architecture
+from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
+
+_NAMES = {"type": "list", "elements": "str", "default": []}
+_SHIPPED = {
+    "remote_src": {"type": "bool", "default": False},
+    "entries": {"type": "dict"},
+    "identity": {"type": "str"},
+}
+_SCRIPTS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"content": {"type": "str"}, "src": {"type": "str"}, **_SHIPPED},
+}
+_TREES = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"src": {"type": "str", "required": True}, "dest": {"type": "str", "default": "/"}, **_SHIPPED},
+}
+ARGUMENTS: dict[str, t.Any] = {
+    "distribution": {"type": "str", "choices": ["debian", "ubuntu"], "default": "debian"},
+    "release": {"type": "str", "required": True},
+    "architecture": {"type": "str", "choices": ["amd64", "arm64"]},
+    "mirror": {"type": "str"},
+    "repositories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str"},
+            "uri": {"type": "str", "required": True},
+            "suite": {"type": "str", "required": True},
+            "components": {"type": "list", "elements": "str"},
+            "keyring": {"type": "path", "required": True, "no_log": False},
+            "priority": {"type": "int"},
+            "include_in_image": {"type": "bool", "default": True},
+        },
+    },
+    "packages": _NAMES,
+    "variant": {
+        "type": "str",
+        "choices": ["essential", "apt", "minbase", "important", "standard"],
+        "default": "minbase",
+    },
+    "recommends": {"type": "bool", "default": False},
+    "packages_remove": _NAMES,
+    "post_bootstrap_scripts": _SCRIPTS,
+    "scripts": _SCRIPTS,
+    "overlays": _TREES,
+    "archives": _TREES,
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "dest": {"type": "str", "required": True},
+            "content": {"type": "str"},
+            "src": {"type": "str"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "mode": {"type": "str", "default": "0644"},
+            **_SHIPPED,
+        },
+    },
+    "groups": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "gid": {"type": "int"},
+            "system": {"type": "bool", "default": False},
+        },
+    },
+    "users": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password": {"type": "str", "no_log": True},
+            "uid": {"type": "int"},
+            "group": {"type": "str"},
+            "groups": _NAMES,
+            "shell": {"type": "str"},
+            "home": {"type": "str"},
+            "comment": {"type": "str"},
+            "system": {"type": "bool", "default": False},
+            "ssh_authorized_keys": {**_NAMES, "no_log": False},
+        },
+    },
+    "hostname": {"type": "str"},
+    "locale": {"type": "str"},
+    "keymap": {"type": "str"},
+    "timezone": {"type": "str"},
+    "services_enabled": _NAMES,
+    "services_disabled": _NAMES,
+    "services_masked": _NAMES,
+    "default_target": {"type": "str"},
+    "cache": {"type": "path", "default": "/var/cache/liveforge"},
+}
+
+
+def make_stage(options: dict[str, t.Any]) -> RootTree:
+    """The stage for the module's options."""
+    repositories = (
+        declared_repositories(options["repositories"])
+        if options["repositories"]
+        else default_repositories(options["distribution"], options["release"], options["mirror"])
+    )
+    packages = PackageTree(
+        options["dest"] + ".packages",
+        repositories=repositories,
+        packages=options["packages"],
+        variant=options["variant"],
+        recommends=options["recommends"],
+        architecture=options["architecture"] or host_architecture(),
+        scripts=[
+            Script.from_item(f"post_bootstrap_scripts[{index}]", item, options["dest"])
+            for index, item in enumerate(options["post_bootstrap_scripts"])
+        ],
+        cache=options["cache"],
+        source_date_epoch=options["source_date_epoch"],
+    )
+    return RootTree(
+        options["dest"],
+        packages,
+        Declaration.from_options(options),
+        force=options["force"],
+        lock_timeout=options["lock_timeout"],
+    )
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={**STAGE_ARGUMENTS, **ARGUMENTS}, supports_check_mode=True)
+    run_stage_module(module, make_stage)
+
+
+if __name__ == "__main__":
+    main()
