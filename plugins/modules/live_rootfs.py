@@ -352,6 +352,7 @@ log:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (

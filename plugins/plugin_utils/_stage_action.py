@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Controller side of all stage modules: ships what they need, runs them detached, shows their progress live."""
+"""Controller side of all stage modules. Private to this collection.
+
+Ships what a stage needs, runs it detached, shows its progress live.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
 
 
-class ActionModule(ActionBase):
+class StageAction(ActionBase):
     """Runs one stage module on the build host.
 
     The module runs detached (as with C(async)), so that a lost connection does not lose the build; its progress is
@@ -200,9 +203,7 @@ class ActionModule(ActionBase):
         except ValueError:
             return None
 
-    def _job_status(
-        self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status"
-    ) -> dict[str, t.Any]:
+    def _job_status(self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status") -> dict[str, t.Any]:
         return self._execute_module(
             module_name="ansible.legacy.async_status",
             module_args={"jid": job, "mode": mode, "_async_dir": folder},
@@ -242,7 +243,7 @@ class _Shown:
 
 
 def _collection_path(relative: str) -> str:
-    # __file__ is <collection>/plugins/action/live_stage.py
+    # __file__ is <collection>/plugins/plugin_utils/_stage_action.py
     return os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), relative)
 
 

@@ -82,9 +82,7 @@ class Configurator:
             'set -e; mkdir -p "$(dirname "$1")"; rm -f "$1"; umask 077; cat > "$1"; '
             'chown -- "$2:$3" "$1"; chmod "$4" "$1"'
         )
-        self._inside(
-            ["sh", "-c", script, "write", path, owner, group, mode], f"writing {what or path}", stdin=content
-        )
+        self._inside(["sh", "-c", script, "write", path, owner, group, mode], f"writing {what or path}", stdin=content)
 
     def file(self, file: File) -> None:
         """Write a declared file."""
@@ -203,9 +201,7 @@ class Configurator:
                 f"packages_remove: {', '.join(absent)} is not installed, so it cannot be removed. Correct its name or "
                 "leave it out."
             )
-        self._inside(
-            ["apt-get", "--yes", "--auto-remove", "purge", *packages], "removing packages (packages_remove)"
-        )
+        self._inside(["apt-get", "--yes", "--auto-remove", "purge", *packages], "removing packages (packages_remove)")
 
     def run(self, command: t.Sequence[str], task: str) -> str:
         """Run any command inside the tree and return what it printed."""

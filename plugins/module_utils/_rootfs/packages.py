@@ -160,9 +160,7 @@ class PackageTree(Stage):
             path = os.path.join(folder, "preferences")
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(pins)
-            command.append(
-                f'--setup-hook=cp {shlex.quote(path)} "$1"/etc/apt/preferences.d/00-image-repositories'
-            )
+            command.append(f'--setup-hook=cp {shlex.quote(path)} "$1"/etc/apt/preferences.d/00-image-repositories')
         for index, script in enumerate(self.scripts):
             path = script.materialize(os.path.join(folder, f"post_bootstrap-{index}"))
             command.append(f"--essential-hook={shlex.join(script_command(Sandbox(target, writable=True), path))}")
@@ -264,4 +262,3 @@ def _cause(output: str) -> str | None:
 
 def _digest_or_missing(path: str) -> str:
     return file_sha256(path) if os.path.isfile(path) else "missing"
-

@@ -164,9 +164,7 @@ class RootTree(Stage):
                 keyring = f"/etc/apt/keyrings/{repository.name}{os.path.splitext(keyring)[1]}"
                 with open(repository.keyring, "rb") as stream:
                     configure.write(keyring, stream.read())
-            configure.write(
-                f"/etc/apt/sources.list.d/{repository.name}.sources", repository.sources(keyring).encode()
-            )
+            configure.write(f"/etc/apt/sources.list.d/{repository.name}.sources", repository.sources(keyring).encode())
 
     def _installed(self, work: Work) -> dict[str, str]:
         """Name and version of every installed package."""

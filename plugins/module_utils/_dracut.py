@@ -1,0 +1,198 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What dracut shall put into the initrd of a live image, per dracut module. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+
+FLAGS = ("overlay", "dmsquash")
+DIRECT_FILESYSTEMS = ("squashfs", "erofs")
+
+# Modules that do harm in a live initrd: ifcfg fails without dbus and takes dracut with it (059), overlay-root and
+# resume claim the root or wait for a swap partition, btrfs benchmarks its RAID code at every boot.
+_HARMFUL = ("btrfs", "ifcfg", "overlay-root", "resume")
+_LIVE_MODULES = ("live-overlay", "kiwi-live", "dmsquash-live", "dmsquash-live-autooverlay", "dmsquash-live-ntfs")
+_COMPRESSORS = {
+    # Level 9 makes what zstd's level 15 (dracut's own choice) makes but for one percent, in a quarter of the time.
+    "zstd": ("zstd", "zstd -{level} -q -T0", 9, (1, 19)),
+    # One thread: with more, xz's output depends on their number.
+    "xz": ("xz", "xz --check=crc32 -{level} -T1", 6, (0, 9)),
+    "gzip": ("gzip", "gzip -n -{level}", 6, (1, 9)),
+    "none": (None, "cat", 0, (0, 0)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class InitrdContent:
+    """Names of the dracut modules and kernel drivers in a finished initrd."""
+
+    modules: frozenset[str]
+    drivers: frozenset[str]
+
+    @classmethod
+    def from_listing(cls, listing: str) -> InitrdContent:
+        """From what lsinitrd(1) prints: a list of modules after a heading, and ``ls -l`` lines of all files."""
+        modules: set[str] = set()
+        drivers: set[str] = set()
+        in_modules = False
+        for line in listing.splitlines():
+            if line.startswith("dracut modules:"):
+                in_modules = True
+            elif line.startswith("====="):
+                in_modules = False
+            elif in_modules:
+                modules.add(line.strip())
+            else:
+                driver = re.search(r"lib/modules/\S+/([^/\s]+)\.ko(?:\.\w+)?$", line)
+                if driver:
+                    drivers.add(driver.group(1).replace("-", "_"))
+        return cls(frozenset(modules), frozenset(drivers))
+
+
+@dataclasses.dataclass(frozen=True)
+class DracutPlan:
+    """The choices of live_dracut, and what follows from them for dracut's command line.
+
+    Attributes:
+        flags: ``overlay`` or ``dmsquash``, as in KIWI.
+        filesystem: ``squashfs`` or ``erofs`` for a root packed directly, else the file system inside the squashfs.
+        hybridpersistent: whether the image keeps data over reboots.
+        mediacheck: whether the image offers a media check.
+        modules: further dracut modules.
+        omit_modules: dracut modules to leave out.
+        drivers: further kernel drivers.
+        omit_drivers: kernel drivers to leave out.
+        compression: ``zstd``, ``xz``, ``gzip`` or ``none``.
+        compression_level: of that compressor; None for our default.
+    """
+
+    flags: str
+    filesystem: str
+    hybridpersistent: bool = False
+    mediacheck: bool = False
+    modules: tuple[str, ...] = ()
+    omit_modules: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    omit_drivers: tuple[str, ...] = ()
+    compression: str = "zstd"
+    compression_level: int | None = None
+
+    def validate(self) -> None:
+        """Raise StageError for choices that contradict each other."""
+        rivals = sorted(set(_LIVE_MODULES) & set(self.modules))
+        if rivals:
+            raise StageError(
+                f"modules: {', '.join(rivals)} is chosen by flags (overlay or dmsquash), not by modules: all live "
+                "modules claim root=live: and exclude each other."
+            )
+        both = sorted(set(self.wanted_modules()) & set(self.omit_modules))
+        if both:
+            raise StageError(f"omit_modules: {', '.join(both)} is needed by this image. Leave it out of omit_modules.")
+        dummy, dummy2, default, (lowest, highest) = _COMPRESSORS[self.compression]
+        level = default if self.compression_level is None else self.compression_level
+        if not lowest <= level <= highest:
+            raise StageError(
+                f"compression_level: {level} is not a level of {self.compression}; it takes {lowest} to {highest}."
+            )
+
+    def inputs(self) -> dict[str, t.Any]:
+        """The plan for a fingerprint."""
+        values = dataclasses.asdict(self)
+        for name in ("modules", "omit_modules", "drivers", "omit_drivers"):
+            values[name] = sorted(values[name])
+        return values
+
+    def wanted_modules(self) -> tuple[str, ...]:
+        """The dracut modules that must be in the initrd."""
+        if self.flags == "overlay":
+            live = ["live-overlay"]
+        else:
+            live = ["dmsquash-live"]
+            if self.hybridpersistent:
+                live.append("dmsquash-live-autooverlay")
+        return tuple(dict.fromkeys([*live, "pollcdrom", *self.modules]))
+
+    def wanted_drivers(self) -> tuple[str, ...]:
+        """The kernel drivers that must be in the initrd or in the kernel itself."""
+        drivers = ["loop", "overlay", "isofs", "squashfs" if self.filesystem != "erofs" else "erofs"]
+        if self.filesystem not in DIRECT_FILESYSTEMS:
+            # The ext4 driver serves ext2 and ext3, too.
+            drivers.append("ext4" if self.filesystem.startswith("ext") else self.filesystem)
+            if self.flags == "dmsquash":
+                drivers += ["dm_mod", "dm_snapshot"]
+        return tuple(dict.fromkeys([*drivers, *(driver.replace("-", "_") for driver in self.drivers)]))
+
+    def require(self, root: str) -> None:
+        """Raise StageError naming the package when a tool that the initrd needs is missing in the tree."""
+        compressor = _COMPRESSORS[self.compression][0]
+        wanted = [(compressor, compressor)] if compressor else []
+        if self.mediacheck:
+            wanted.append(("checkisomd5", "isomd5sum"))
+        if self.flags == "dmsquash" and self.hybridpersistent:
+            wanted.append(("parted", "parted"))
+        for tool, package in wanted:
+            if not any(os.path.lexists(os.path.join(root, folder, tool)) for folder in ("usr/bin", "usr/sbin", "bin")):
+                raise StageError(
+                    f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of the "
+                    "image."
+                )
+
+    def command(self, kernel_version: str, initrd: str, scratch: str) -> list[str]:
+        """dracut's command line, to be run inside the tree.
+
+        Args:
+            kernel_version: of the kernel.
+            initrd: path of the result inside the tree.
+            scratch: writable folder inside the tree.
+        """
+        dummy, compress, default, dummy2 = _COMPRESSORS[self.compression]
+        level = default if self.compression_level is None else self.compression_level
+        rivals = [module for module in _LIVE_MODULES if module not in self.wanted_modules()]
+        omitted = sorted({*rivals, *(set(_HARMFUL) - set(self.modules)), *self.omit_modules})
+        command = [
+            "dracut",
+            "--force",
+            "--no-hostonly",
+            "--no-hostonly-cmdline",
+            "--no-hostonly-default-device",
+            "--no-early-microcode",
+            "--reproducible",
+            # Distributions ship stripped files.
+            "--nostrip",
+            "--tmpdir",
+            scratch,
+            "--compress",
+            compress.format(level=level),
+            "--add",
+            " ".join(self.wanted_modules()),
+            "--omit",
+            " ".join(omitted),
+            "--add-drivers",
+            " ".join(self.wanted_drivers()),
+        ]
+        if self.omit_drivers:
+            command += ["--omit-drivers", " ".join(self.omit_drivers)]
+        return [*command, initrd, kernel_version]
+
+    def check(self, content: InitrdContent, builtin: t.AbstractSet[str]) -> None:
+        """Raise StageError unless everything wanted is in the finished initrd. dracut itself only warns."""
+        modules = [name for name in self.wanted_modules() if name not in content.modules]
+        drivers = [name for name in self.wanted_drivers() if name not in content.drivers and name not in builtin]
+        if modules:
+            raise StageError(
+                f"The initrd lacks the dracut module {', '.join(modules)}, so the image could not boot as declared. "
+                "Install the package that has it (see the log for what dracut said about it)."
+            )
+        if drivers:
+            raise StageError(
+                f"The initrd lacks the kernel driver {', '.join(drivers)}, and the kernel does not have it built in. "
+                "Correct drivers or filesystem, or choose a kernel that has it."
+            )

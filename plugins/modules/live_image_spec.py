@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: live_image_spec
+short_description: Check the declaration of a live image as a whole
+version_added: 0.1.0
+description:
+  - Checks everything that can be checked before a build, on the controller. Names, types, values, combinations of options and
+    the existence of overlays and scripts.
+  - Returns the declaration with all defaults, and what each stage of the build is told.
+  - The role P(liveforge.images.live_image#role) uses it. There is seldom a reason to call it otherwise.
+author: Liveforge maintainers (@liveforge)
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: It never changes anything.
+  action:
+    support: full
+    description: It runs on the controller.
+options:
+  options:
+    description: The options of role P(liveforge.images.live_image#role), without the role's prefix.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Check a declaration
+  liveforge.images.live_image_spec:
+    options:
+      name: rescue
+      release: bookworm
+      packages: [openssh-server]
+  register: rescue
+"""
+
+RETURN = r"""
+spec:
+  description: The completed declaration.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the image.
+      returned: success
+      type: str
+    version:
+      description: Version of the image.
+      returned: success
+      type: str
+    folder:
+      description: Directory of the image on the build host.
+      returned: success
+      type: str
+    outputs:
+      description: Output path of each stage.
+      returned: success
+      type: dict
+    boot_tests:
+      description: Boot tests of the image.
+      returned: success
+      type: list
+      elements: dict
+    rootfs:
+      description: Options of M(liveforge.images.live_rootfs).
+      returned: success
+      type: dict
+    dracut:
+      description: Options of M(liveforge.images.live_dracut).
+      returned: success
+      type: dict
+    squashfs:
+      description: Options of M(liveforge.images.live_squashfs).
+      returned: success
+      type: dict
+    iso:
+      description: Options of M(liveforge.images.live_iso).
+      returned: success
+      type: dict
+"""

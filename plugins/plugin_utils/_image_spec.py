@@ -1,0 +1,238 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One declared image: checked as a whole before anything is built. Private to this collection."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
+
+DEFAULT_WORKSPACE = "/var/lib/liveforge"
+
+# What the stages are told by the role, not by the user: their own paths and each other's.
+_WIRED = {"root", "boot", "squashfs", "live_overlay_module"}
+# Options of an image that have another name in their stage, where two stages use the same word for different things.
+_RENAMED = {
+    "dracut": {
+        "initrd_modules": "modules",
+        "initrd_omit_modules": "omit_modules",
+        "initrd_drivers": "drivers",
+        "initrd_omit_drivers": "omit_drivers",
+        "initrd_compression": "compression",
+        "initrd_compression_level": "compression_level",
+    },
+    "iso": {"displayname": "title"},
+}
+_STAGES: dict[str, t.Any] = {
+    "rootfs": live_rootfs,
+    "dracut": live_dracut,
+    "squashfs": live_squashfs,
+    "iso": live_iso,
+}
+_BOOT_TEST: dict[str, t.Any] = {
+    "media": {"type": "str", "choices": ["cdrom", "disk", "usb"], "default": "cdrom"},
+    "firmware": {"type": "str", "choices": ["bios", "uefi", "uefi_secure"], "default": "bios"},
+    "memory": {"type": "int", "default": 2048},
+    "user": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "commands": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "int", "default": 900},
+}
+_IMAGE: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str", "default": "1.0.0"},
+    "workspace": {"type": "path", "default": DEFAULT_WORKSPACE},
+    "boot_packages": {"type": "list", "elements": "str"},
+    "boot_tests": {"type": "list", "elements": "dict", "default": [], "options": _BOOT_TEST},
+    "source_date_epoch": {"type": "int"},
+    "force": {"type": "bool", "default": False},
+    "lock_timeout": {"type": "int", "default": 3600},
+}
+# Options whose items name sources on the controller.
+_SOURCES = ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "dracut_modules")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+
+
+def image_arguments() -> dict[str, t.Any]:
+    """The argument spec of one image: its own options and those of all stages, defaults included."""
+    arguments = dict(_IMAGE)
+    for stage, module in _STAGES.items():
+        renamed = {inner: outer for outer, inner in _RENAMED.get(stage, {}).items()}
+        for name, argument in module.ARGUMENTS.items():
+            if name not in _WIRED:
+                arguments.setdefault(renamed.get(name, name), argument)
+    # Debian's names; the ISO uses the machine's.
+    arguments["architecture"] = {"type": "str", "choices": ["amd64"], "default": "amd64"}
+    arguments["volid"] = {"type": "str"}
+    arguments["displayname"] = {"type": "str"}
+    return arguments
+
+
+class ImageSpec:
+    """One image, with all defaults, and what each stage is told.
+
+    Args:
+        options: the image as its user declared it.
+        find: looks up a source on the controller and returns its path; raises an exception that says where it looked.
+
+    Raises:
+        StageError: naming the option at fault, what was expected and what to do.
+    """
+
+    def __init__(self, options: t.Mapping[str, t.Any], find: t.Callable[[str], str]) -> None:
+        arguments = image_arguments()
+        _refuse_unknown(options, arguments)
+        checked = ArgumentSpecValidator(arguments).validate(dict(options))
+        if checked.error_messages:
+            raise StageError("; ".join(checked.error_messages))
+        self.options: dict[str, t.Any] = checked.validated_parameters
+        self._complete()
+        self._require_sources(find)
+        self._validate_stages()
+
+    @property
+    def folder(self) -> str:
+        """Where everything of this image lies on the build host."""
+        return os.path.join(self.options["workspace"], self.options["name"])
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Output path of each stage."""
+        file_name = f"{self.options['name']}.x86_64-{self.options['version']}.iso"
+        return {
+            "rootfs": os.path.join(self.folder, "rootfs"),
+            "dracut": os.path.join(self.folder, "boot"),
+            "squashfs": os.path.join(self.folder, "squashfs.img"),
+            "iso": os.path.join(self.folder, file_name),
+        }
+
+    def stage_options(self, stage: str) -> dict[str, t.Any]:
+        """The options of one stage, without those that were left at none."""
+        arguments = _STAGES[stage].ARGUMENTS
+        outer = {inner: name for name, inner in _RENAMED.get(stage, {}).items()}
+        found = {"dest": self.outputs[stage]}
+        for name in arguments:
+            value = self.options.get(outer.get(name, name))
+            if name not in _WIRED and value is not None:
+                found[name] = value
+        for name in ("source_date_epoch", "force", "lock_timeout"):
+            if self.options[name] is not None:
+                found[name] = self.options[name]
+        if stage == "rootfs":
+            found["packages"] = sorted({*self.options["packages"], *self.options["boot_packages"]})
+        if stage == "iso":
+            found["architecture"] = "x86_64"
+        return found
+
+    def result(self) -> dict[str, t.Any]:
+        """What the role works with."""
+        return {
+            "name": self.options["name"],
+            "version": self.options["version"],
+            "folder": self.folder,
+            "outputs": self.outputs,
+            "boot_tests": self.options["boot_tests"],
+            **{stage: self.stage_options(stage) for stage in _STAGES},
+        }
+
+    def _complete(self) -> None:
+        """Fill in what depends on other options."""
+        options = self.options
+        for option in ("name", "version"):
+            if not _NAME.match(options[option]):
+                raise StageError(
+                    f"{option}: {options[option]!r} may only have letters, digits, dots, hyphens and underscores, since "
+                    "it becomes part of file names."
+                )
+        if not options["workspace"].startswith("/"):
+            raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
+        if options["volid"] is None:
+            # ECMA-119 allows 32 characters. KIWI's CDROM for every image would let two sticks be confused.
+            options["volid"] = f"{options['name']}-{options['version']}"[:32].rstrip(".-_")
+        if options["displayname"] is None:
+            options["displayname"] = options["name"]
+        if options["boot_packages"] is None:
+            options["boot_packages"] = boot_packages(options)
+
+    def _require_sources(self, find: t.Callable[[str], str]) -> None:
+        for option in _SOURCES:
+            for index, item in enumerate(self.options[option]):
+                if item.get("src") is None or item.get("remote_src"):
+                    continue
+                try:
+                    find(item["src"])
+                except Exception as problem:
+                    raise StageError(
+                        f"{option}[{index}].src: {item['src']} was not found on the controller. Give a path that exists "
+                        f"there, or set remote_src when it lies on the build host. {problem}"
+                    ) from problem
+
+    def _validate_stages(self) -> None:
+        """Let each stage check its options, so that the last one's complaint does not come after minutes of building."""
+        wiring = {
+            "dracut": {
+                "root": self.outputs["rootfs"],
+                "live_overlay_module": {"entries": {}, "identity": "not shipped"},
+            },
+            "squashfs": {"root": self.outputs["rootfs"]},
+            "iso": {"boot": self.outputs["dracut"], "squashfs": self.outputs["squashfs"]},
+        }
+        for stage, module in _STAGES.items():
+            arguments = {**_shared_arguments(), **module.ARGUMENTS}
+            options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
+            checked = ArgumentSpecValidator(arguments).validate(options)
+            if checked.error_messages:
+                raise StageError("; ".join(checked.error_messages))
+            module.make_stage(checked.validated_parameters).validate()
+
+
+def boot_packages(options: t.Mapping[str, t.Any]) -> list[str]:
+    """The packages that a bootable image of these options needs besides what its user declares."""
+    packages = {"linux-image-" + options["architecture"], "systemd-sysv", "udev", "dbus", "dracut", "zstd", "kmod"}
+    if options["distribution"] == "ubuntu":
+        packages = packages - {"linux-image-" + options["architecture"]} | {"linux-image-generic"}
+    if options["flags"] == "dmsquash" and options["release"] not in ("sid", "unstable"):
+        packages.add("dracut-live")
+    filesystems = {options["filesystem"], options["hybridpersistent_filesystem"] or "ext4"}
+    if options["hybridpersistent"]:
+        packages |= {"parted", "fdisk"}
+        tools = {"ext4": "e2fsprogs", "xfs": "xfsprogs", "btrfs": "btrfs-progs"}
+        packages |= {tools[name] for name in filesystems if name in tools}
+    if options["mediacheck"]:
+        packages.add("isomd5sum")
+    return sorted(packages)
+
+
+def _refuse_unknown(options: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.Any]) -> None:
+    for name in options:
+        if name not in arguments:
+            near = difflib.get_close_matches(str(name), list(arguments), n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" The options are: {', '.join(sorted(arguments))}."
+            raise StageError(f"{name}: an image has no such option.{hint}")
+
+
+def _shared_arguments() -> dict[str, t.Any]:
+    from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
+
+    return STAGE_ARGUMENTS
+
+
+def _as_shipped(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The options as the stages see them once sources are described; what they hold does not matter here."""
+    found = dict(options)
+    for option in _SOURCES:
+        if option in found:
+            found[option] = [
+                {**item, "entries": {}, "identity": "not shipped"} if item.get("src") is not None else item
+                for item in found[option]
+            ]
+    return found
