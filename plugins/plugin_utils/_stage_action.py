@@ -65,10 +65,12 @@ class StageAction(ActionBase):
                 f"{pid}:{process_start_time(pid)}" for pid in (os.getpid(), os.getppid())
             ]
         if self._task.check_mode:
-            return self._execute_module(module_args=arguments, task_vars=variables)
+            result = self._execute_module(module_args=arguments, task_vars=variables)
+            # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.
+            return {**result, "foreseen": result.get("changed", False)}
         if self._task.async_val:
             self._ship(arguments["dest"], sources, variables)
-            return self._execute_module(module_args=arguments, task_vars=variables, wrap_async=True)
+            return self._start(arguments, variables)
         result = self._run_watched(arguments, variables)
         if result.get("failed") and result.get("missing_inputs"):
             self._ship(arguments["dest"], sources, variables, result["missing_inputs"])
@@ -153,23 +155,36 @@ class StageAction(ActionBase):
 
     def _run_watched(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """Start the module detached and follow it to its end."""
-        folder = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
-        progress_file = self._connection._shell.join_path(folder, f"liveforge-{uuid.uuid4().hex}.progress")
         self._task.async_val = _TIME_LIMIT
         try:
-            started = self._execute_module(
-                module_args={**arguments, "progress_file": progress_file}, task_vars=variables, wrap_async=True
-            )
+            started = self._start(arguments, variables)
         finally:
             self._task.async_val = 0
-        job = started.get("ansible_job_id")
-        if job is None:
+        if started.get("ansible_job_id") is None:
             return started
+        return self.follow(started["ansible_job_id"], started["progress_file"], variables)
+
+    def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Start the module detached, for as many seconds as the task's async says."""
+        progress_file = self._connection._shell.join_path(
+            self._async_folder(), f"liveforge-{uuid.uuid4().hex}.progress"
+        )
+        started = self._execute_module(
+            module_args={**arguments, "progress_file": progress_file}, task_vars=variables, wrap_async=True
+        )
+        return {**started, "progress_file": progress_file}
+
+    def follow(self, job: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Show the progress of a module that was started detached, until it ends; returns its result."""
+        folder = self._async_folder()
         result = self._follow(job, folder, progress_file, variables)
         self._job_status(job, folder, variables, mode="cleanup")
         for key in ("ansible_job_id", "started", "finished", "results_file"):
             result.pop(key, None)
         return result
+
+    def _async_folder(self) -> str:
+        return self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
 
     def _follow(self, job: str, folder: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))

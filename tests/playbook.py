@@ -1,0 +1,111 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs the collection's playbook and modules for tests, as a user would: through ansible-playbook, for real."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("LIVEFORGE_TEST_CACHE", pathlib.Path.home() / ".cache" / "liveforge-tests"))
+# The hash of the password "live".
+PASSWORD = "live"
+PASSWORD_HASH = "$6$liveforgetests$F0OxYW9VAgWS2ZAPah51ZbhGgJX0sW7lRvVQyF8LUKgTsp1SwsHE/3P5bP.lUQGZZJqwurGQsIaVn2fgeGlet1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run of ansible-playbook came to."""
+
+    status: int
+    output: str
+    results: list[dict[str, t.Any]]
+
+    @property
+    def changed(self) -> int:
+        """The number of changed tasks on all hosts, from the recap."""
+        return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+
+    def stages(self) -> dict[str, bool]:
+        """Which stages of the first image were built (or would be)."""
+        return {name: stage["changed"] for name, stage in self.results[0]["stages"].items()}
+
+
+def command(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str) -> list[str]:
+    """The command line that builds ``images``; its files lie in ``folder``."""
+    variables = folder / "images.json"
+    variables.write_text(json.dumps({"live_images": images}))
+    return [
+        str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
+        str(ROOT / "playbooks" / "build-live.yml"),
+        "-e",
+        f"@{variables}",
+        "-e",
+        f"live_results={folder}/results.json",
+        *arguments,
+    ]
+
+
+def build(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str, prefix: t.Sequence[str] = ()) -> Run:
+    """Build ``images`` and wait for the end, whatever it is.
+
+    Args:
+        images: the declarations.
+        folder: for the files of this run.
+        arguments: further ones for ansible-playbook.
+        prefix: a command that runs the command, such as unshare.
+    """
+    results = folder / "results.json"
+    results.unlink(missing_ok=True)
+    done = subprocess.run(
+        [*prefix, *command(images, folder, *arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
+    )
+    return Run(done.returncode, done.stdout, json.loads(results.read_text()) if results.exists() else [])
+
+
+def module(name: str, options: dict[str, t.Any], folder: pathlib.Path) -> dict[str, t.Any]:
+    """Run one module of the collection on this host and return its result, failed or not."""
+    arguments = folder / f"{name}.json"
+    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
+    done = subprocess.run(
+        [sys.executable, "-m", f"ansible_collections.liveforge.images.plugins.modules.{name}", str(arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        raise RuntimeError(f"{name} gave no result: {done.stdout}\n{done.stderr}")
+    return t.cast("dict[str, t.Any]", json.loads(lines[-1]))
+
+
+def small_image(name: str, workspace: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
+    """The smallest image that boots to a login, for tests that need any image."""
+    return {
+        "name": name,
+        "release": "bookworm",
+        "workspace": str(workspace),
+        "hostname": name,
+        "users": [{"name": "live", "password": PASSWORD_HASH}],
+        "compression": "fast",
+        "kernelcmdline": "console=tty0 console=ttyS0,115200",
+        "timeout": 1,
+        **options,
+    }
