@@ -1,0 +1,158 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of the matrix, booted for real and looked at from inside.
+
+Without --full one boot a row of CI: each dracut module by BIOS and UEFI, as CD and as disk, on both Debian releases,
+with the root packed directly and with ext4 inside. With --full every combination.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import subprocess
+import typing as t
+
+import playbook
+import pytest
+from boot import variants
+from boot.variants import Variant
+
+OVERLAY_12 = Variant("bookworm", "overlay", "squashfs")
+OVERLAY_13 = Variant("trixie", "overlay", "ext4")
+DMSQUASH_12 = Variant("bookworm", "dmsquash", "ext4")
+DMSQUASH_13 = Variant("trixie", "dmsquash", "squashfs")
+
+CI = {
+    (OVERLAY_12, "uefi", "cdrom"),
+    (OVERLAY_13, "bios", "disk"),
+    (DMSQUASH_12, "bios", "cdrom"),
+    (DMSQUASH_13, "uefi", "usb"),
+}
+FULL = set(
+    itertools.product(
+        [
+            Variant(*row)
+            for row in itertools.product(("bookworm", "trixie"), ("overlay", "dmsquash"), ("squashfs", "ext4"))
+        ],
+        ("bios", "uefi"),
+        ("cdrom", "disk"),
+    )
+) | {(OVERLAY_12, "uefi_secure", "cdrom"), (DMSQUASH_13, "uefi_secure", "usb")}
+
+
+def cases() -> list[t.Any]:
+    return [
+        pytest.param(*case, id="-".join(map(str, case)), marks=() if case in CI else (pytest.mark.full,))
+        for case in sorted(CI | FULL, key=str)
+    ]
+
+
+def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
+    """Commands that show from inside what a user relies on."""
+    medium = "/run/overlay/live" if variant.flags == "overlay" else "/run/initramfs/live"
+    root = "test \"$(findmnt -no SOURCE,FSTYPE / | tr -s ' ')\" = '/dev/mapper/live-rw ext4'"
+    if not variant.uses_device_mapper:
+        root = 'test "$(findmnt -no FSTYPE /)" = overlay'
+    media = {"cdrom": "test -b /dev/sr0", "disk": "test -b /dev/vda1", "usb": "test -b /dev/sda1"}[booted_as]
+    return [
+        {"cmd": "systemctl is-system-running --wait", "timeout": 300, "check": False},
+        {"cmd": "systemctl --failed --no-legend --plain", "check": False},
+        {"cmd": root, "check": False},
+        {"cmd": f"head -c 1048576 {medium}/LiveOS/squashfs.img | sha256sum", "check": False},
+        {"cmd": "losetup --list --noheadings --output BACK-FILE", "check": False},
+        {"cmd": "cat /etc/overlay-marker", "check": False},
+        {"cmd": "sudo sh -c 'echo written > /usr/written && cat /usr/written'", "check": False},
+        {"cmd": media, "check": False},
+        {"cmd": "cat /etc/machine-id", "check": False},
+    ]
+
+
+@pytest.mark.parametrize(("variant", "firmware", "media"), cases())
+def test_boots_and_is_the_declared_system(
+    variant: Variant, firmware: str, media: str, tmp_path: pathlib.Path
+) -> None:
+    built = variants.build(variant)
+    result = variants.boot(
+        built, tmp_path, firmware=firmware, media=media, commands=checks(variant, media)
+    )
+    assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-3000:]}"
+    running, failed, root, head, loops, marker, written, medium, machine = result["commands"]
+    assert (running["stdout"], failed["stdout"]) == ("running", "")
+    assert root["rc"] == 0, "the root is not what its overlay type says"
+    assert head["stdout"].split()[0] == variants.squashfs_head(variant), "another squashfs was booted"
+    assert "LiveOS/squashfs.img" in loops["stdout"] or variant.flags == "dmsquash"
+    assert marker["stdout"] == f"declared for {variant}"
+    assert written["stdout"] == "written"
+    assert medium["rc"] == 0
+    assert len(machine["stdout"]) == 32
+    assert result["powered_off"], "it did not shut down by itself"
+
+
+@pytest.mark.parametrize(
+    "variant", [OVERLAY_12, pytest.param(DMSQUASH_13, marks=pytest.mark.full)], ids=str
+)
+def test_boots_as_a_file_on_a_stick(variant: Variant, tmp_path: pathlib.Path) -> None:
+    """GRUB of an installed system finds the ISO file on a disk and hands over to its loopback.cfg."""
+    built = variants.build(variant)
+    stick = tmp_path / "stick.img"
+    content = tmp_path / "stick"
+    (content / "isos").mkdir(parents=True)
+    (content / "isos/live.iso").hardlink_to(built["path"]) if _same_device(built["path"], content) else (
+        subprocess.run(["cp", "--reflink=auto", built["path"], str(content / "isos/live.iso")], check=True)
+    )
+    size = (built["size"] >> 20) + 64
+    subprocess.run(["mkfs.ext4", "-q", "-d", str(content), str(stick), f"{size}M"], check=True)
+    outer = tmp_path / "outer"
+    (outer / "boot/grub").mkdir(parents=True)
+    (outer / "boot/grub/grub.cfg").write_text(
+        "set timeout=0\n"
+        "search --file --no-floppy --set=root /isos/live.iso\n"
+        "set iso_path=/isos/live.iso\nexport iso_path\n"
+        "loopback loop ($root)/isos/live.iso\nset root=(loop)\n"
+        "configfile /boot/grub/loopback.cfg\n"
+    )
+    loader = tmp_path / "loader.iso"
+    subprocess.run(["grub-mkrescue", "-o", str(loader), str(outer)], check=True, capture_output=True)
+    result = variants.boot(
+        {"path": str(loader)},
+        tmp_path,
+        disks=[{"path": str(stick), "interface": "usb"}],
+        commands=[
+            {"cmd": "grep -c iso-scan/filename=/isos/live.iso /proc/cmdline"},
+            {"cmd": "losetup --list --noheadings --output BACK-FILE", "check": False},
+            {"cmd": "cat /etc/overlay-marker"},
+            {"cmd": "systemctl is-system-running --wait", "timeout": 300, "check": False},
+        ],
+    )
+    assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-3000:]}"
+    assert "isos/live.iso" in result["commands"][1]["stdout"]
+    assert result["commands"][2]["stdout"] == f"declared for {variant}"
+    assert result["commands"][3]["stdout"] == "running"
+
+
+def test_says_what_it_looks_for_when_the_medium_is_missing(tmp_path: pathlib.Path) -> None:
+    variants.build(OVERLAY_12)
+    boot = variants.WORKSPACE / str(OVERLAY_12) / "boot"
+    result = playbook.module(
+        "live_boot",
+        {
+            "kernel": str(boot / "linux"),
+            "initrd": str(boot / "initrd"),
+            "append": "console=ttyS0 root=live:CDLABEL=ELSEWHERE rd.retry=20",
+            "expect": [
+                {"name": "waiting", "pattern": "Waiting for root=live:CDLABEL=ELSEWHERE"},
+                {"name": "given up", "pattern": "Live medium not found: root=live:CDLABEL=ELSEWHERE"},
+            ],
+            "fail_patterns": [],
+            "poweroff": False,
+        },
+        tmp_path,
+    )
+    assert not result.get("failed"), result["msg"]
+
+
+def _same_device(first: str, second: pathlib.Path) -> bool:
+    return pathlib.Path(first).stat().st_dev == second.stat().st_dev

@@ -1,0 +1,240 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook from declaration to ISO: what runs again and why, what check mode foresees, what a kill leaves."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+import typing as t
+
+import playbook
+import pytest
+
+NAME = "small"
+
+
+@pytest.fixture(scope="module")
+def workspace() -> t.Iterator[pathlib.Path]:
+    folder = playbook.CACHE / "playbook-test"
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def image(workspace: pathlib.Path) -> dict[str, t.Any]:
+    """The declaration of a small image with an overlay tree on the controller."""
+    overlay = workspace / "overlay"
+    (overlay / "etc").mkdir(parents=True)
+    (overlay / "etc/greeting").write_text("hello\n")
+    return playbook.small_image(NAME, workspace, overlays=[{"src": str(overlay)}])
+
+
+@pytest.fixture(scope="module")
+def first(workspace: pathlib.Path, image: dict[str, t.Any]) -> playbook.Run:
+    run = playbook.build([image], workspace)
+    assert run.status == 0, run.output[-4000:]
+    return run
+
+
+def processes_in(folder: pathlib.Path) -> list[str]:
+    """Command lines of all processes that name ``folder``, our own excepted."""
+    listing = subprocess.run(["ps", "-eo", "pid,args"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if str(folder) in line and "pytest" not in line]
+
+
+def mounts_in(folder: pathlib.Path) -> list[str]:
+    return [line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
+
+
+def test_first_run_builds_everything_and_tells_it(first: playbook.Run, workspace: pathlib.Path) -> None:
+    assert first.stages() == {"rootfs": True, "dracut": True, "squashfs": True, "iso": True}
+    result = first.results[0]
+    iso = pathlib.Path(result["path"])
+    assert iso == workspace / NAME / f"{NAME}.x86_64-1.0.0.iso"
+    assert result["size"] == iso.stat().st_size
+    digest = subprocess.run(["sha256sum", str(iso)], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]
+    assert result["sha256"] == digest
+    # A person reads the same.
+    for text in (f"{NAME} 1.0.0 on localhost: built", str(iso), digest):
+        assert text in first.output
+    # Long stages showed what they were doing while they ran.
+    assert "live_rootfs: installing packages" in first.output
+    assert "live_dracut: running dracut" in first.output
+
+
+def test_second_run_changes_nothing(first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]) -> None:
+    run = playbook.build([image], workspace)
+    assert run.status == 0, run.output[-4000:]
+    assert run.changed == 0
+    assert all("unchanged: same inputs" in stage["reason"] for stage in run.results[0]["stages"].values())
+    assert run.results[0]["sha256"] == first.results[0]["sha256"]
+
+
+def test_touched_files_change_nothing(first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]) -> None:
+    os.utime(workspace / "overlay/etc/greeting", (1, 1))
+    os.utime(workspace / NAME / "squashfs.img", (1, 1))
+    os.utime(workspace / NAME / "rootfs/etc/hostname", (1, 1))
+    run = playbook.build([image], workspace)
+    assert (run.status, run.changed) == (0, 0), run.output[-4000:]
+
+
+def test_overlay_byte_reruns_what_depends_on_it_as_foreseen(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    (workspace / "overlay/etc/greeting").write_text("hallo\n")
+    before = sorted((str(path), path.lstat().st_mtime_ns) for path in (workspace / NAME).glob("*"))
+    foreseen = playbook.build([image], workspace, "--check", "--diff")
+    assert foreseen.status == 0, foreseen.output[-4000:]
+    assert sorted((str(path), path.lstat().st_mtime_ns) for path in (workspace / NAME).glob("*")) == before
+    assert "/etc/greeting" in foreseen.output
+    run = playbook.build([image], workspace)
+    assert run.status == 0, run.output[-4000:]
+    assert run.stages() == foreseen.stages() == {"rootfs": True, "dracut": False, "squashfs": True, "iso": True}
+    assert run.changed == foreseen.changed
+    packages = workspace / NAME / "rootfs.packages"
+    assert packages.stat().st_mtime < (workspace / NAME / "squashfs.img").stat().st_mtime
+    assert run.results[0]["stages"]["rootfs"]["reason"] == "changed: overlays.0.entries./etc/greeting"
+
+
+def test_menu_change_reruns_the_iso_alone(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    changed = {**image, "timeout": 7}
+    foreseen = playbook.build([changed], workspace, "--check")
+    run = playbook.build([changed], workspace)
+    assert run.stages() == foreseen.stages() == {"rootfs": False, "dracut": False, "squashfs": False, "iso": True}
+    assert run.results[0]["stages"]["iso"]["reason"] == "changed: timeout (1 -> 7)"
+
+
+def test_damaged_output_is_noticed(first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]) -> None:
+    playbook.build([image], workspace)
+    squashfs = workspace / NAME / "squashfs.img"
+    with open(squashfs, "r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"damage")
+    run = playbook.build([image], workspace)
+    assert run.stages()["squashfs"] is True
+    assert "was modified after it was built" in run.results[0]["stages"]["squashfs"]["reason"]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_build_leaves_nothing_and_the_next_one_completes(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any], attempt: int
+) -> None:
+    changed = {**image, "hostname": f"killed-{attempt}", "initrd_compression_level": 1 + attempt}
+    process = subprocess.Popen(
+        playbook.command([changed], workspace),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    delay = random.Random(attempt).uniform(4, 25)
+    time.sleep(delay)
+    # The playbook's own processes; the module runs in a session of its own and must notice by itself.
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 15
+    while processes_in(workspace) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert processes_in(workspace) == [], f"killed after {delay:.1f} s"
+    assert mounts_in(workspace) == []
+    run = playbook.build([changed], workspace)
+    assert run.status == 0, run.output[-4000:]
+    again = playbook.build([changed], workspace)
+    assert again.changed == 0
+    assert not [path.name for path in (workspace / NAME).iterdir() if path.name.startswith(".")]
+
+
+def test_two_builds_at_once_one_says_that_it_cannot(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    slow = {**image, "scripts": [{"content": "sleep 20"}]}
+    other = workspace / "other-run"
+    other.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        playbook.command([slow], other), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        lock = workspace / NAME / "rootfs.log"
+        deadline = time.monotonic() + 60
+        while "sleep" not in " ".join(processes_in(workspace / NAME)) and time.monotonic() < deadline:
+            if lock.exists() and "scripts[0]" in lock.read_text():
+                break
+            time.sleep(0.3)
+        run = playbook.build([{**slow, "lock_timeout": 1}], workspace)
+        assert run.status != 0
+        assert "Another build is using" in run.output
+        assert f"process " in run.output
+    finally:
+        process.wait()
+    assert process.returncode == 0
+
+
+REFUSED: list[tuple[dict[str, t.Any], str]] = [
+    ({"flags": "overlayy"}, "value of flags must be one of: overlay, dmsquash, got: overlayy"),
+    ({"filesystem": "zfs"}, "value of filesystem must be one of"),
+    ({"flag": "overlay"}, "flag: an image has no such option. Did you mean flags?"),
+    ({"flags": "dmsquash", "overlay_type": "device-mapper"}, "device-mapper"),
+    ({"volid": "X" * 33}, "volid"),
+    ({"volid": "no blanks"}, "volid"),
+    ({"overlays": [{"src": "no-such-overlay"}]}, "overlays[0].src: no-such-overlay was not found on the controller"),
+    ({"users": [{"name": "live", "password": "plain"}]}, "users[0].password of live is not a crypt hash"),
+    ({"initrd_modules": ["kiwi-live"]}, "kiwi-live is chosen by flags"),
+    ({"name": "a/b"}, "name: 'a/b' may only have"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message[:40] for dummy, message in REFUSED])
+def test_bad_declarations_are_refused_before_anything_is_changed(
+    workspace: pathlib.Path, options: dict[str, t.Any], message: str
+) -> None:
+    folder = workspace / "refused"
+    folder.mkdir(exist_ok=True)
+    run = playbook.build([{**playbook.small_image("refused", folder / "ws"), **options}], folder)
+    assert run.status != 0
+    assert message in run.output.replace("\n", " ")
+    assert not (folder / "ws").exists()
+
+
+def test_missing_tool_is_named_with_its_package(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    # Not executable in this mount namespace, which is as good as not installed.
+    hide = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$(command -v mksquashfs)"; exec "$@"', "sh"]
+    run = playbook.build([{**image, "compression": "small"}], workspace, prefix=hide)
+    assert run.status != 0
+    assert "The tool mksquashfs is missing on this build host" in run.output
+    assert "squashfs-tools" in run.output
+
+
+def test_full_workspace_is_named(workspace: pathlib.Path, image: dict[str, t.Any]) -> None:
+    mounted = workspace / "tiny"
+    mounted.mkdir(exist_ok=True)
+    tiny = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=200m tiny {mounted}; exec "$@"', "sh"]
+    run = playbook.build([{**image, "workspace": str(mounted)}], workspace, prefix=tiny)
+    assert run.status != 0
+    assert f"Not enough space in {mounted}" in run.output
+    assert "MB needed" in run.output
+
+
+def test_one_failing_image_does_not_stop_the_others(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    bad = {**playbook.small_image("bad", workspace), "flags": "none"}
+    run = playbook.build([bad, image], workspace)
+    assert run.status != 0
+    assert [result["name"] for result in run.results] == ["bad", NAME]
+    assert "flags" in run.results[0]["error"]
+    assert "error" not in run.results[1]
+    assert "Not built: bad" in run.output
