@@ -61,9 +61,8 @@ class StageAction(ActionBase):
         except (StageError, AnsibleError) as problem:
             raise AnsibleActionFail(str(problem)) from problem
         if self._connection.transport == "local":
-            arguments["controller_processes"] = [
-                f"{pid}:{process_start_time(pid)}" for pid in (os.getpid(), os.getppid())
-            ]
+            # ansible-playbook itself: this process is a worker of its, which ends with the task.
+            arguments["controller_processes"] = [f"{os.getppid()}:{process_start_time(os.getppid())}"]
         if self._task.check_mode:
             result = self._execute_module(module_args=arguments, task_vars=variables)
             # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.

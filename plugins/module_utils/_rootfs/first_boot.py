@@ -59,6 +59,7 @@ def prepare(configure: Configurator, root: str) -> None:
     # dpkg and debconf keep their last state beside the current one.
     for folder in ("etc", "var/lib/dpkg", "var/cache/debconf"):
         _remove_backups(os.path.join(root, folder))
+    _drop_access_lists(os.path.join(root, "var/log/journal"))
     # machine-id(5): empty means "make one at boot"; a missing file would also reset all enabled units.
     with open(os.path.join(root, "etc/machine-id"), "wb"):
         pass
@@ -102,6 +103,14 @@ def _empty_logs(folder: str) -> None:
             path = os.path.join(parent, name)
             if stat.S_ISREG(os.lstat(path).st_mode):
                 os.unlink(path)
+
+
+def _drop_access_lists(folder: str) -> None:
+    """Remove POSIX access control lists, which squashfs cannot hold; systemd-tmpfiles sets these again at each boot."""
+    if os.path.isdir(folder):
+        for name in os.listxattr(folder):
+            if name.startswith("system.posix_acl_"):
+                os.removexattr(folder, name)
 
 
 def _remove_backups(folder: str) -> None:

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Trees on their way to the build host."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tarfile
+
+import pytest
+from ansible_collections.liveforge.images.plugins.module_utils import _shipment
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+
+
+@pytest.fixture
+def tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "tree/etc").mkdir(parents=True)
+    (tmp_path / "tree/etc/file with blank").write_text("x")
+    (tmp_path / "tree/etc/link").symlink_to("/nowhere")
+    return tmp_path / "tree"
+
+
+def test_description_names_every_entry(tree: pathlib.Path) -> None:
+    entries = _shipment.describe(str(tree))
+    assert set(entries) == {"/etc", "/etc/file with blank", "/etc/link"}
+    assert entries["/etc/link"] == "link /nowhere"
+
+
+def test_times_do_not_count_but_bytes_and_modes_do(tree: pathlib.Path) -> None:
+    before = _shipment.identity(_shipment.describe(str(tree)))
+    os.utime(tree / "etc/file with blank", (1, 1))
+    assert _shipment.identity(_shipment.describe(str(tree))) == before
+    (tree / "etc/file with blank").chmod(0o755)
+    changed_mode = _shipment.identity(_shipment.describe(str(tree)))
+    (tree / "etc/file with blank").write_text("y")
+    assert len({before, changed_mode, _shipment.identity(_shipment.describe(str(tree)))}) == 3
+
+
+def test_archives_of_equal_trees_are_equal_and_belong_to_root(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for name in ("a", "b"):
+        os.utime(tree / "etc", None)
+        _shipment.write_archive(str(tree), str(tmp_path / name))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with tarfile.open(tmp_path / "a") as tar:
+        assert {(member.uid, member.gid) for member in tar} == {(0, 0)}
+
+
+def test_names_that_are_no_utf8_are_kept(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    raw = os.path.join(os.fsencode(tree), b"caf\xe9")
+    with open(raw, "wb"):
+        pass
+    assert "/caf\\xe9" in _shipment.describe(str(tree))
+    _shipment.write_archive(str(tree), str(tmp_path / "archive"))
+    with tarfile.open(tmp_path / "archive") as tar:
+        assert os.fsdecode(b"caf\xe9") in tar.getnames()
+
+
+def test_single_file(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    source = tree / "etc/file with blank"
+    assert list(_shipment.describe(str(source))) == [_shipment.SINGLE_FILE]
+    _shipment.write_archive(str(source), str(tmp_path / "copy"))
+    assert (tmp_path / "copy").read_text() == "x"
+
+
+def test_what_a_checkout_cannot_hold_is_refused(tree: pathlib.Path) -> None:
+    os.mkfifo(tree / "etc/pipe")
+    with pytest.raises(StageError, match="pipe is neither a file, a directory nor a symbolic link"):
+        _shipment.describe(str(tree))
