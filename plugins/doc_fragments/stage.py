@@ -40,6 +40,13 @@ options:
       - Pass the RV(fingerprint) that earlier stages returned, so that check mode is exact for a chain of stages.
     type: dict
     default: {}
+  decide_only:
+    description:
+      - Decide whether the output must be built, and build nothing.
+      - Set by the action plugin of the stage modules, which starts a build only when there is something to do. There is no
+        need to set it. Use check mode to learn what would be built.
+    type: bool
+    default: false
   progress_file:
     description:
       - File on the build host in which the module reports its progress while it runs.

@@ -26,6 +26,7 @@ STAGE_ARGUMENTS: dict[str, t.Any] = {
     "force": {"type": "bool", "default": False},
     "lock_timeout": {"type": "int", "default": 3600},
     "input_fingerprints": {"type": "dict", "default": {}},
+    "decide_only": {"type": "bool", "default": False},
     "progress_file": {"type": "path"},
     "controller_processes": {"type": "list", "elements": "str", "default": []},
 }
@@ -37,6 +38,7 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
     signal.signal(signal.SIGTERM, _stop)
     _end_with(module.params["controller_processes"])
     run: StageRun | None = None
+    only_decide = module.check_mode or module.params["decide_only"]
     try:
         _require_absolute(module.params["dest"])
         stage = make_stage(module.params)
@@ -44,9 +46,9 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
             stage,
             force=module.params["force"],
             lock_timeout=module.params["lock_timeout"],
-            progress_file=None if module.check_mode else module.params["progress_file"],
+            progress_file=None if only_decide else module.params["progress_file"],
         )
-        outcome = run.decide() if module.check_mode else run.execute()
+        outcome = run.decide() if only_decide else run.execute()
     except StageError as problem:
         module.fail_json(msg=problem.message, **problem.details)
     finally:
