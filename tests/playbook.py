@@ -19,7 +19,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("LIVEFORGE_TEST_CACHE", pathlib.Path.home() / ".cache" / "liveforge-tests"))
 # No word that also stands in paths: Ansible masks passwords wherever they occur in results.
 PASSWORD = "a-test-phrase"
-PASSWORD_HASH = "$6$liveforgetests$uHROOD0KEIbdhjtmwTpl0ZgjUEpqNCYnBwUOyqz5FLitUNH4xRfGlF30YM5zlDOk.adBH8oPgEaXoHye3tnUE."
+PASSWORD_HASH = (
+    "$6$liveforgetests$uHROOD0KEIbdhjtmwTpl0ZgjUEpqNCYnBwUOyqz5FLitUNH4xRfGlF30YM5zlDOk.adBH8oPgEaXoHye3tnUE."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +87,7 @@ def module(name: str, options: dict[str, t.Any], folder: pathlib.Path) -> dict[s
     done = subprocess.run(
         [sys.executable, "-m", f"ansible_collections.liveforge.images.plugins.modules.{name}", str(arguments)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

@@ -54,4 +54,5 @@ def _write(option: str, path: str, text: str) -> None:
             stream.write(text)
         os.replace(partial, path)
     except OSError as problem:
-        raise AnsibleActionFail(f"{option}: {path} cannot be written on the controller: {problem.strerror}") from problem
+        message = f"{option}: {path} cannot be written on the controller: {problem.strerror}"
+        raise AnsibleActionFail(message) from problem

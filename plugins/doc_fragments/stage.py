@@ -15,8 +15,8 @@ options:
   dest:
     description:
       - Absolute path of the stage's output on the build host.
-      - It appears under this name only when it is whole. Beside it lie the stage file (suffix V(.stage.json)), the log of
-        all tools (suffix V(.log)) and the lock (suffix V(.lock)).
+      - It appears under this name only when it is whole. Beside it lie the stage file (suffix V(.stage.json)), the
+        log of all tools (suffix V(.log)) and the lock (suffix V(.lock)).
     type: path
     required: true
   source_date_epoch:
@@ -43,8 +43,8 @@ options:
   decide_only:
     description:
       - Decide whether the output must be built, and build nothing.
-      - Set by the action plugin of the stage modules, which starts a build only when there is something to do. There is no
-        need to set it. Use check mode to learn what would be built.
+      - Set by the action plugin of the stage modules, which starts a build only when there is something to do. There
+        is no need to set it. Use check mode to learn what would be built.
     type: bool
     default: false
   progress_file:
@@ -55,7 +55,8 @@ options:
   controller_processes:
     description:
       - Processes on this host, as V(pid:start time), with which the module ends.
-      - Set by the action plugin of the stage modules when the build host is the controller itself. There is no need to set it.
+      - Set by the action plugin of the stage modules when the build host is the controller itself. There is no need
+        to set it.
     type: list
     elements: str
     default: []

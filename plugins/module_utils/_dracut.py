@@ -141,8 +141,8 @@ class DracutPlan:
         for tool, package in wanted:
             if not any(os.path.lexists(os.path.join(root, folder, tool)) for folder in ("usr/bin", "usr/sbin", "bin")):
                 raise StageError(
-                    f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of the "
-                    "image."
+                    f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of "
+                    "the image."
                 )
 
     def command(self, kernel_version: str, initrd: str, scratch: str) -> list[str]:

@@ -167,7 +167,8 @@ class Initrd(Stage):
         installed = kernel_versions(self.root)
         if not installed:
             raise StageError(
-                f"root: {self.root} has no kernel modules. Add a kernel (linux-image-amd64) to the packages of the image."
+                f"root: {self.root} has no kernel modules. "
+                "Add a kernel (linux-image-amd64) to the packages of the image."
             )
         if self.kernel is None:
             return max(installed, key=_version_order)

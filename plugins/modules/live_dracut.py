@@ -10,7 +10,8 @@ module: live_dracut
 short_description: Make kernel and initrd of a live image
 version_added: 0.1.0
 description:
-  - Runs the image's own dracut inside its root tree, which is only read, and puts C(linux) and C(initrd) into a directory.
+  - Runs the image's own dracut inside its root tree, which is only read, and puts C(linux) and C(initrd) into a
+    directory.
   - Lists the finished initrd and fails when a dracut module or kernel driver that the image needs is not in it.
   - Changes of the tree that cannot reach an initrd (a message of the day, say) do not run dracut again.
 author: Liveforge maintainers (@liveforge)
@@ -41,7 +42,8 @@ options:
     choices: [squashfs, erofs, ext2, ext3, ext4, xfs, btrfs]
     default: squashfs
   hybridpersistent:
-    description: Whether the image keeps data over reboots, which needs C(dmsquash-live-autooverlay) with O(flags=dmsquash).
+    description:
+      - Whether the image keeps data over reboots, which needs C(dmsquash-live-autooverlay) with O(flags=dmsquash).
     type: bool
     default: false
   mediacheck:
@@ -58,7 +60,8 @@ options:
     default: []
   dracut_modules:
     description:
-      - Dracut modules to bring along, which the image need not have installed. They are directories such as C(90mymodule).
+      - Dracut modules to bring along, which the image need not have installed. They are directories such as
+        C(90mymodule).
       - Name them in O(modules), too, unless they install themselves.
     type: list
     elements: dict

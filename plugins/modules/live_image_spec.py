@@ -10,7 +10,8 @@ module: live_image_spec
 short_description: Check the declaration of a live image as a whole
 version_added: 0.1.0
 description:
-  - Checks everything that can be checked before a build, on the controller. Names, types, values, combinations of options and
+  - Checks everything that can be checked before a build, on the controller. Names, types, values, combinations of
+    options and
     the existence of overlays and scripts.
   - Returns the declaration with all defaults, and what each stage of the build is told.
   - The role P(liveforge.images.live_image#role) uses it. There is seldom a reason to call it otherwise.

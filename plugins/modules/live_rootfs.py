@@ -10,8 +10,10 @@ module: live_rootfs
 short_description: Build the root tree of a live image
 version_added: 0.1.0
 description:
-  - Installs Debian or Ubuntu packages into an empty tree and configures it, without touching the system of the build host.
-  - The installed packages are a tree of their own, beside O(dest) with the suffix V(.packages). Changing anything else than
+  - Installs Debian or Ubuntu packages into an empty tree and configures it, without touching the system of the build
+    host.
+  - The installed packages are a tree of their own, beside O(dest) with the suffix V(.packages). Changing anything
+    else than
     packages and repositories copies that tree and configures it again, and installs nothing.
   - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
     package lists, caches and logs are gone.
@@ -97,7 +99,8 @@ options:
     elements: str
     default: []
   post_bootstrap_scripts:
-    description: Scripts that run inside the tree when only essential packages are installed (KIWI's C(post_bootstrap.sh)).
+    description:
+      - Scripts that run inside the tree when only essential packages are installed (KIWI's C(post_bootstrap.sh)).
     type: list
     elements: dict
     default: []
@@ -147,7 +150,8 @@ options:
       entries: *entries
       identity: *identity
   archives:
-    description: Tar archives, compressed or not, that are unpacked over the installed system with their owners and modes.
+    description:
+      - Tar archives, compressed or not, that are unpacked over the installed system with their owners and modes.
     type: list
     elements: dict
     default: []

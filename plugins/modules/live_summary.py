@@ -10,7 +10,8 @@ module: live_summary
 short_description: Show what a build of live images came to
 version_added: 0.1.0
 description:
-  - Prints a few lines for each image on the controller. What was built or left alone and why, where it lies, its size and
+  - Prints a few lines for each image on the controller. What was built or left alone and why, where it lies, its size
+    and
     SHA-256, seconds of each stage, and the results of its boot tests.
   - Writes the same to a file as JSON when asked.
 author: Liveforge maintainers (@liveforge)

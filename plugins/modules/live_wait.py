@@ -10,9 +10,11 @@ module: live_wait
 short_description: Follow a stage that was started in the background
 version_added: 0.1.0
 description:
-  - Shows the progress of a stage module that an earlier task started with C(async) and C(poll=0), until it ends, and returns
+  - Shows the progress of a stage module that an earlier task started with C(async) and C(poll=0), until it ends, and
+    returns
     its result as if the stage had run in this task.
-  - That way two stages can run side by side, such as M(liveforge.images.live_dracut) beside M(liveforge.images.live_squashfs).
+  - That way two stages can run side by side, such as M(liveforge.images.live_dracut) beside
+    M(liveforge.images.live_squashfs).
 author: Liveforge maintainers (@liveforge)
 attributes:
   check_mode:

@@ -14,6 +14,7 @@ import typing as t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
@@ -91,7 +92,8 @@ class ImageSpec:
     def __init__(self, options: t.Mapping[str, t.Any], find: t.Callable[[str], str]) -> None:
         arguments = image_arguments()
         _refuse_unknown(options, arguments)
-        checked = ArgumentSpecValidator(arguments).validate(dict(options))
+        given = {name: value for name, value in options.items() if value is not None}
+        checked = ArgumentSpecValidator(arguments).validate(given)
         if checked.error_messages:
             raise StageError("; ".join(checked.error_messages))
         self.options: dict[str, t.Any] = checked.validated_parameters
@@ -150,8 +152,8 @@ class ImageSpec:
         for option in ("name", "version"):
             if not _NAME.match(options[option]):
                 raise StageError(
-                    f"{option}: {options[option]!r} may only have letters, digits, dots, hyphens and underscores, since "
-                    "it becomes part of file names."
+                    f"{option}: {options[option]!r} may only have letters, digits, dots, hyphens and underscores, "
+                    "since it becomes part of file names."
                 )
         if not options["workspace"].startswith("/"):
             raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
@@ -172,12 +174,12 @@ class ImageSpec:
                     find(item["src"])
                 except Exception as problem:
                     raise StageError(
-                        f"{option}[{index}].src: {item['src']} was not found on the controller. Give a path that exists "
-                        f"there, or set remote_src when it lies on the build host. {problem}"
+                        f"{option}[{index}].src: {item['src']} was not found on the controller. Give a path that "
+                        f"exists there, or set remote_src when it lies on the build host. {problem}"
                     ) from problem
 
     def _validate_stages(self) -> None:
-        """Let each stage check its options, so that the last one's complaint does not come after minutes of building."""
+        """Let each stage check its options now: the last one's complaint must not come after minutes of building."""
         wiring = {
             "dracut": {
                 "root": self.outputs["rootfs"],
@@ -187,7 +189,7 @@ class ImageSpec:
             "iso": {"boot": self.outputs["dracut"], "squashfs": self.outputs["squashfs"]},
         }
         for stage, module in _STAGES.items():
-            arguments = {**_shared_arguments(), **module.ARGUMENTS}
+            arguments = {**STAGE_ARGUMENTS, **module.ARGUMENTS}
             options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
@@ -218,12 +220,6 @@ def _refuse_unknown(options: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.
             near = difflib.get_close_matches(str(name), list(arguments), n=1)
             hint = f" Did you mean {near[0]}?" if near else f" The options are: {', '.join(sorted(arguments))}."
             raise StageError(f"{name}: an image has no such option.{hint}")
-
-
-def _shared_arguments() -> dict[str, t.Any]:
-    from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
-
-    return STAGE_ARGUMENTS
 
 
 def _as_shipped(options: dict[str, t.Any]) -> dict[str, t.Any]:

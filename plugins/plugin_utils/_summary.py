@@ -22,10 +22,8 @@ def _image_lines(result: t.Mapping[str, t.Any]) -> list[str]:
     if result.get("error"):
         return [f"{title}: FAILED", f"  {result['error']}"]
     foreseen = result.get("check_mode", False)
-    if result["changed"]:
-        state = "would be built" if foreseen else "built"
-    else:
-        state = "unchanged"
+    built = "would be built" if foreseen else "built"
+    state = built if result["changed"] else "unchanged"
     lines = [f"{title}: {state}", f"  {result['path']}"]
     if result.get("sha256"):
         lines.append(f"  {result['size'] / 1e6:.0f} MB, SHA-256 {result['sha256']}")

@@ -14,8 +14,9 @@ import subprocess
 import time
 import typing as t
 
-import playbook
 import pytest
+
+import playbook
 
 NAME = "small"
 
@@ -175,7 +176,7 @@ def test_two_builds_at_once_one_says_that_it_cannot(
         run = playbook.build([{**slow, "lock_timeout": 1}], workspace)
         assert run.status != 0
         assert "Another build is using" in run.output
-        assert f"process " in run.output
+        assert "process " in run.output
     finally:
         process.wait()
     assert process.returncode == 0

@@ -13,8 +13,9 @@ import stat
 import subprocess
 import typing as t
 
-import playbook
 import pytest
+
+import playbook
 
 RELEASE = "bookworm"
 SMALL: dict[str, t.Any] = {"release": RELEASE, "variant": "apt", "lock_timeout": 0}

@@ -40,7 +40,7 @@ class Declaration:
     groups: tuple[Group, ...] = ()
     users: tuple[User, ...] = ()
     files: tuple[File, ...] = ()
-    services: Services = Services()
+    services: Services = dataclasses.field(default_factory=Services)
     scripts: tuple[Script, ...] = ()
     packages_remove: tuple[str, ...] = ()
 

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The declaration of an image, checked as a whole on the controller."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
+from ansible_collections.liveforge.images.plugins.plugin_utils import _image_spec
+from ansible_collections.liveforge.images.plugins.plugin_utils._image_spec import ImageSpec, boot_packages
+
+ROLE = pathlib.Path(__file__).resolve().parents[4] / "roles" / "live_image"
+
+
+def spec(**options: t.Any) -> ImageSpec:
+    return ImageSpec({"name": "rescue", "release": "bookworm", **options}, lambda source: source)
+
+
+def test_defaults_make_a_whole_image() -> None:
+    result = spec().result()
+    assert result["outputs"]["iso"] == "/var/lib/liveforge/rescue/rescue.x86_64-1.0.0.iso"
+    assert result["iso"]["volid"] == "rescue-1.0.0"
+    assert result["iso"]["title"] == "rescue"
+    assert {"linux-image-amd64", "dracut", "zstd"} <= set(result["rootfs"]["packages"])
+
+
+def test_default_volume_id_fits() -> None:
+    assert len(spec(name="a" * 60).result()["iso"]["volid"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "unwanted"),
+    [
+        ({}, {"dracut"}, {"dracut-live", "isomd5sum", "parted"}),
+        ({"flags": "dmsquash"}, {"dracut-live"}, set()),
+        ({"flags": "dmsquash", "release": "sid"}, {"dracut"}, {"dracut-live"}),
+        ({"mediacheck": True}, {"isomd5sum"}, set()),
+        ({"hybridpersistent": True, "hybridpersistent_filesystem": "xfs"}, {"xfsprogs", "parted"}, set()),
+    ],
+)
+def test_packages_follow_the_features(options: dict[str, t.Any], wanted: set[str], unwanted: set[str]) -> None:
+    packages = set(boot_packages(spec(**options).options))
+    assert wanted <= packages
+    assert not unwanted & packages
+
+
+def test_renamed_options_reach_their_stage() -> None:
+    result = spec(initrd_modules=["site"], initrd_compression="xz", compression="small", displayname="Title").result()
+    assert result["dracut"]["modules"] == ["site"]
+    assert result["dracut"]["compression"] == "xz"
+    assert result["squashfs"]["compression"] == "small"
+    assert result["iso"]["title"] == "Title"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flag": "overlay"}, "flag: an image has no such option. Did you mean flags?"),
+        ({"flags": "clic"}, "value of flags must be one of"),
+        ({"filesystem": "zfs"}, "value of filesystem must be one of"),
+        ({"release": None}, "release"),
+        ({"version": "1/2"}, "version: '1/2' may only have"),
+        ({"volid": "A" * 33}, "volid"),
+        ({"volid": "ä"}, "volid"),
+        ({"workspace": "relative"}, "workspace"),
+        ({"flags": "dmsquash", "overlay_type": "device-mapper"}, "device-mapper"),
+        ({"hostname": "a_b"}, "hostname: 'a_b' is not a host name"),
+        ({"compression": "zstd"}, "value of compression must be one of"),
+        ({"compression_level": 99}, "compression_level"),
+        ({"kernelcmdline": "root=/dev/sda1"}, "root="),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_name_of_the_option(options: dict[str, t.Any], message: str) -> None:
+    with pytest.raises(StageError) as caught:
+        spec(**options)
+    assert message in caught.value.message
+
+
+def test_missing_source_is_refused() -> None:
+    def find(source: str) -> str:
+        raise FileNotFoundError(f"looked for {source}")
+
+    with pytest.raises(StageError, match=r"overlays\[0\]\.src: tree was not found on the controller"):
+        ImageSpec({"name": "x", "release": "bookworm", "overlays": [{"src": "tree"}]}, find)
+    ImageSpec({"name": "x", "release": "bookworm", "overlays": [{"src": "/tree", "remote_src": True}]}, find)
+
+
+def test_role_passes_every_option_of_every_stage_on() -> None:
+    tasks = {next(key for key in task if key.startswith("liveforge.")).rpartition(".")[2]: task for task in _tasks()}
+    for stage, module in _image_spec._STAGES.items():
+        name = module.__name__.rpartition(".")[2]
+        passed = set(next(value for key, value in tasks[name].items() if key.endswith(name)))
+        internal = {"progress_file", "controller_processes", "decide_only", "live_overlay_module"}
+        expected = (set(module.ARGUMENTS) | set(STAGE_ARGUMENTS)) - internal
+        if stage == "rootfs":
+            expected -= {"input_fingerprints"}
+        assert passed == expected, name
+
+
+def test_role_documents_every_option() -> None:
+    documented = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert {name.removeprefix("live_image_") for name in documented} == set(_image_spec.image_arguments())
+    for name, argument in _image_spec.image_arguments().items():
+        entry = documented[f"live_image_{name}"]
+        assert entry["type"] == argument["type"], name
+        assert entry.get("default") == argument.get("default"), name
+        assert entry.get("choices") == argument.get("choices"), name
+
+
+def _tasks() -> list[dict[str, t.Any]]:
+    tasks = yaml.safe_load((ROLE / "tasks/build.yml").read_text())
+    return [task for task in tasks if any(key.startswith("liveforge.") for key in task)]
