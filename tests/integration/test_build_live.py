@@ -113,7 +113,7 @@ def test_menu_change_reruns_the_iso_alone(
     foreseen = playbook.build([changed], workspace, "--check")
     run = playbook.build([changed], workspace)
     assert run.stages() == foreseen.stages() == {"rootfs": False, "dracut": False, "squashfs": False, "iso": True}
-    assert run.results[0]["stages"]["iso"]["reason"] == "changed: timeout (1 -> 7)"
+    assert run.results[0]["stages"]["iso"]["reason"] == "changed: options.timeout (1 -> 7)"
 
 
 def test_damaged_output_is_noticed(first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]) -> None:

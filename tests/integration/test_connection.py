@@ -1,0 +1,126 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A build over SSH: a connection that breaks does not lose it, and its progress is seen meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+
+import playbook
+import pytest
+
+
+class SshServer:
+    """sshd(8) on a port of the loopback interface, for root with a key made for this test."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+        pathlib.Path("/run/sshd").mkdir(exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {
+            "Port": self.port,
+            "ListenAddress": "127.0.0.1",
+            "HostKey": self.folder / "host",
+            "AuthorizedKeysFile": self.folder / "user.pub",
+            "PermitRootLogin": "prohibit-password",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PidFile": "none",
+        }
+        arguments = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
+        self._process = subprocess.Popen(["/usr/sbin/sshd", "-f", "/dev/null", "-D", *arguments])
+
+    def cut(self) -> None:
+        """End the server and every connection to it, as a network that fails does."""
+        if self._process is not None:
+            subprocess.run(["pkill", "-KILL", "-P", str(self._process.pid)], check=False)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def server(tmp_path: pathlib.Path) -> t.Iterator[SshServer]:
+    running = SshServer(tmp_path)
+    running.start()
+    yield running
+    running.cut()
+
+
+def test_lost_connection_does_not_lose_the_build(server: SshServer, tmp_path: pathlib.Path) -> None:
+    inventory = tmp_path / "inventory.json"
+    host = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": server.port,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(tmp_path / "user"),
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+        "ansible_python_interpreter": sys.executable,
+    }
+    inventory.write_text(json.dumps({"build_hosts": {"hosts": {"builder": host}}}))
+    workspace = playbook.CACHE / "connection-test"
+    subprocess.run(["rm", "-rf", str(workspace)], check=True)
+    play = tmp_path / "play.json"
+    rootfs = {
+        "dest": f"{workspace}/rootfs",
+        "release": "bookworm",
+        "variant": "apt",
+        "scripts": [{"content": "sleep 25; echo whole > /finished\n"}],
+    }
+    play.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "builder",
+                    "gather_facts": False,
+                    "tasks": [{"name": "Build", "liveforge.images.live_rootfs": rootfs}],
+                }
+            ]
+        )
+    )
+    output = tmp_path / "output"
+    with open(output, "wb") as stream:
+        process = subprocess.Popen(
+            [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(play)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        )
+    try:
+        _wait_for("live_rootfs: running scripts[0]", output, 180)
+        server.cut()
+        time.sleep(8)
+        server.start()
+        assert process.wait(180) == 0, output.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    text = output.read_text()
+    assert "Connection lost, the build goes on" in text
+    assert "changed=1" in text
+    assert (workspace / "rootfs/finished").read_text() == "whole\n"
+    subprocess.run(["rm", "-rf", str(workspace)], check=True)
+
+
+def _wait_for(text: str, log: pathlib.Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.5)
