@@ -239,3 +239,41 @@ def test_one_failing_image_does_not_stop_the_others(
     assert "flags" in run.results[0]["error"]
     assert "error" not in run.results[1]
     assert "Not built: bad" in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"initrd_modules": ["no-such-module"]}, "has no module no-such-module"),
+        ({"initrd_drivers": ["no_such_driver"]}, "The initrd lacks the kernel driver no_such_driver"),
+        ({"kernel": "1.2.3"}, "kernel: 1.2.3 is not installed"),
+    ],
+    ids=["module", "driver", "kernel"],
+)
+def test_what_the_initrd_must_have_is_there_or_the_build_fails(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any], options: dict[str, t.Any], message: str
+) -> None:
+    before = playbook.build([image], workspace)
+    assert before.status == 0, before.output[-4000:]
+    run = playbook.build([{**image, **options}], workspace)
+    assert run.status != 0
+    assert message in run.output
+    assert (workspace / NAME / "boot/initrd").exists()
+
+
+def test_dracut_module_of_the_users_own_is_in_the_initrd(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    own = workspace / "90site"
+    own.mkdir(exist_ok=True)
+    (own / "module-setup.sh").write_text(
+        "check() { return 255; }\ndepends() { :; }\ninstall() { inst_simple $moddir/site.conf /etc/site.conf; }\n"
+    )
+    (own / "site.conf").write_text("of the site\n")
+    run = playbook.build([{**image, "dracut_modules": [{"src": str(own)}], "initrd_modules": ["site"]}], workspace)
+    assert run.status == 0, run.output[-4000:]
+    initrd = workspace / NAME / "boot/initrd"
+    listing = subprocess.run(
+        f"zstd -dc {initrd} | cpio -it --quiet", shell=True, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert "etc/site.conf" in listing.splitlines()
