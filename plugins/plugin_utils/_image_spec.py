@@ -45,7 +45,11 @@ _BOOT_TEST: dict[str, t.Any] = {
     "memory": {"type": "int", "default": 2048},
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
-    "commands": {"type": "list", "elements": "str", "default": []},
+    "commands": {
+        "type": "list",
+        "elements": "raw",
+        "default": [{"cmd": "systemctl is-system-running --wait", "timeout": 300}],
+    },
     "timeout": {"type": "int", "default": 900},
 }
 _IMAGE: dict[str, t.Any] = {

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from ansible_collections.liveforge.images.plugins.module_utils._dracut import DracutPlan, InitrdContent
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 

@@ -11,6 +11,7 @@ import pathlib
 import tarfile
 
 import pytest
+
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
