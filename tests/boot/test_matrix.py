@@ -128,6 +128,28 @@ def test_boots_as_a_file_on_a_stick(variant: Variant, tmp_path: pathlib.Path) ->
     assert result["commands"][3]["stdout"] == "running"
 
 
+def test_playbook_boots_what_it_built_once(tmp_path: pathlib.Path) -> None:
+    """Boot tests that an image declares run after it was built, and not again for the very same ISO."""
+    variants.build(OVERLAY_12)
+    declared = {
+        **OVERLAY_12.declaration(),
+        "boot_tests": [{"user": "live", "password": playbook.PASSWORD, "commands": ["test -e /etc/overlay-marker"]}],
+    }
+    pathlib.Path(f"{variants.WORKSPACE}/{OVERLAY_12}/{OVERLAY_12}.x86_64-1.0.0.iso.boot.json").unlink(missing_ok=True)
+    first = playbook.build([declared], tmp_path)
+    assert first.status == 0, first.output[-4000:]
+    assert [boot["result"] for boot in first.results[0]["boot"]] == ["passed"]
+    assert "bios cdrom: passed in" in first.output
+    assert playbook.PASSWORD not in first.output
+    again = playbook.build([declared], tmp_path)
+    assert again.changed == 0, again.output[-4000:]
+    assert again.results[0]["boot"] == first.results[0]["boot"]
+    wrong = {**declared, "boot_tests": [{**declared["boot_tests"][0], "commands": ["test -e /etc/not-there"]}]}
+    failed = playbook.build([wrong], tmp_path)
+    assert failed.status != 0
+    assert "test -e /etc/not-there" in failed.results[0]["error"]
+
+
 def test_says_what_it_looks_for_when_the_medium_is_missing(tmp_path: pathlib.Path) -> None:
     variants.build(OVERLAY_12)
     boot = variants.WORKSPACE / str(OVERLAY_12) / "boot"

@@ -33,12 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for name in ("linux", "initrd"):
         (place / "boot" / name).write_bytes(random.Random(name).randbytes(200_000))
     (place / "tree" / "usr" / "data").write_bytes(random.Random(1).randbytes(300_000))
-    subprocess.run(
-        [*("mksquashfs", place / "tree", place / "root.squashfs", "-noappend", "-quiet", "-no-progress")]
-        + ["-comp", "xz", "-b", "256K"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    command = ["mksquashfs", place / "tree", place / "root.squashfs", "-noappend", "-quiet", "-no-progress"]
+    subprocess.run([*command, "-comp", "xz", "-b", "256K"], check=True, stdout=subprocess.DEVNULL)
     return place
 
 
@@ -245,36 +241,15 @@ def test_programs_in_efi_partitions_of_any_fat(folder: pathlib.Path, size: int) 
     program.write_bytes(random.Random(size).randbytes(70_000))
     subprocess.run(["mkfs.vfat", *(["-F", "32"] if size == 40 else []), image], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/EFI/a long folder name"], check=True)
-    for name in (
-        "EFI/BOOT/BOOTX64.EFI",
-        "EFI/BOOT/grubx64.efi",
-        "EFI/a long folder name/A program with a long name.efi",
-    ):
+    names = ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "EFI/a long folder name/A program with a long name.efi"]
+    for name in names:
         subprocess.run(["mcopy", "-i", image, program, f"::/{name}"], check=True)
     path = folder / "esp.iso"
-    subprocess.run(
-        [
-            "xorriso",
-            "-no_rc",
-            "-as",
-            "mkisofs",
-            "-quiet",
-            "-o",
-            path,
-            "-r",
-            "-e",
-            "--interval:appended_partition_2:all::",
-        ]
-        + ["-no-emul-boot", "-append_partition", "2", "0xef", image, folder / "boot"],
-        check=True,
-        stderr=subprocess.DEVNULL,
-    )
-    found = info(path, folder)["iso"]["boot_loaders"]
-    assert found == [
-        {"firmware": "efi", "path": name, "name": os.path.basename(name), "size": 70_000}
-        for name in (
-            *("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "EFI/a long folder name/A program with a long name.efi"),
-        )
+    command = ["xorriso", "-no_rc", "-as", "mkisofs", "-quiet", "-o", path, "-r"]
+    command += ["-append_partition", "2", "0xef", image, "-e", "--interval:appended_partition_2:all::"]
+    subprocess.run([*command, "-no-emul-boot", folder / "boot"], check=True, stderr=subprocess.DEVNULL)
+    assert info(path, folder)["iso"]["boot_loaders"] == [
+        {"firmware": "efi", "path": name, "name": os.path.basename(name), "size": 70_000} for name in names
     ]
 
 

@@ -143,6 +143,38 @@ def test_messages_of_others_on_the_console() -> None:
             noise.join()
 
 
+def test_output_cut_by_a_message_is_shown_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cat that writes a kernel message into the first two showings of each output."""
+    cat = tmp_path / "cat"
+    cat.write_text(
+        "#!/bin/sh\n"
+        f"real={shutil.which('cat')} shown={tmp_path}/shown\n"
+        'case $1 in */output) ;; *) exec $real "$@" ;; esac\n'
+        "echo >>$shown\n"
+        "if [ $($real $shown | wc -l) -lt 3 ]; then echo '[  1.0] kernel: something happened'; fi\n"
+        'exec $real "$@"\n'
+    )
+    cat.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with on_a_terminal(["dash", "-i"]) as console:
+        shell = SerialShell(console)
+        shell.open(20)
+        answer = shell.run("echo one; echo two", 20)
+    assert (answer.stdout, answer.exact) == ("one\ntwo", True)
+
+
+def test_guest_without_digests(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the emergency shell of dracut: no sha256sum, no wc, no stty, no sudo."""
+    for name in ("sh", "cat", "mkdir", "rm", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with on_a_terminal([shutil.which("dash") or "dash", "-i"]) as console:
+        shell = SerialShell(console)
+        shell.open(20)
+        answer = shell.run("echo one; exit 3", 20)
+    assert (answer.rc, answer.stdout, answer.exact) == (3, "one", False)
+
+
 def test_shell_that_starts_late_and_drops_what_was_typed() -> None:
     script = "sleep 3; stty -icanon; timeout 1 cat >/dev/null; stty icanon; exec dash -i"
     with on_a_terminal(["sh", "-c", script]) as console:
