@@ -459,7 +459,7 @@ ARGUMENTS: dict[str, t.Any] = {
     },
     "hostname": {"type": "str"},
     "locale": {"type": "str"},
-    "keymap": {"type": "str"},
+    "keymap": {"type": "str", "no_log": False},
     "timezone": {"type": "str"},
     "services_enabled": _NAMES,
     "services_disabled": _NAMES,
