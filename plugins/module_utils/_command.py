@@ -21,6 +21,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _TAIL_LINES = 20
+_KEPT_BYTES = 4 << 20
 
 # Debian package of each tool, for the message that a tool is missing.
 TOOL_PACKAGES = {
@@ -174,7 +175,7 @@ class Runner:
 
     def note(self, text: str) -> None:
         """Add a line of our own to the log."""
-        with open(self.log, "a", encoding="utf-8") as log:
+        with open(self.log, "a", encoding="utf-8", errors="surrogateescape") as log:
             log.write(f"# {text}\n")
 
     def _failure(
@@ -206,14 +207,17 @@ def _communicate(
     log: t.BinaryIO | t.Any,
     on_line: t.Callable[[str], None] | None,
 ) -> bytes:
-    """Feed and drain a process at once; keeps the last 4 MiB of its output."""
+    """Feed and drain a process at once; returns the last 4 MiB of its output."""
     if process.stdout is None:
         raise RuntimeError("standard output is not a pipe")
-    kept: collections.deque[bytes] = collections.deque(maxlen=64)
+    kept: collections.deque[bytes] = collections.deque()
+    size = 0
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         if process.stdin is not None:
+            # A writable pipe may take less than we have: never wait for a tool that waits for us.
+            os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         unsent = stdin or b""
         while selector.get_map():
@@ -221,6 +225,8 @@ def _communicate(
                 if key.fileobj is process.stdin and process.stdin is not None:
                     try:
                         unsent = unsent[os.write(key.fd, unsent[:65536]) :] if unsent else b""
+                    except BlockingIOError:
+                        continue
                     except BrokenPipeError:
                         unsent = b""
                     if not unsent:
@@ -233,8 +239,13 @@ def _communicate(
                     continue
                 log.write(chunk)
                 kept.append(chunk)
+                size += len(chunk)
+                while size > _KEPT_BYTES:
+                    size -= len(kept.popleft())
                 if on_line is not None:
                     *lines, pending = re.split(rb"[\r\n]+", pending + chunk)
                     for line in lines:
                         on_line(line.decode("utf-8", "replace"))
+    if on_line is not None and pending:
+        on_line(pending.decode("utf-8", "replace"))
     return b"".join(kept)

@@ -72,6 +72,8 @@ def tree_content(root: str, wanted: t.Callable[[str], bool] | None = None) -> st
         wanted: takes a path relative to root and says whether it counts; default all.
     """
     digest = hashlib.sha256()
+    own = os.lstat(root)
+    digest.update(canonical_json([own.st_mode, own.st_uid, own.st_gid, _attributes(root)]))
     first_name: dict[tuple[int, int], str] = {}
     for relative, status in walk(root):
         if wanted is not None and not wanted(relative):
@@ -99,17 +101,23 @@ def tree_content(root: str, wanted: t.Callable[[str], bool] | None = None) -> st
 
 
 def tree_state(root: str) -> str:
-    """Digest of what stat(2) says of every entry: changes whenever somebody touched the tree, cheap to compute."""
+    """Digest of what stat(2) says of every entry: changes whenever somebody touched the tree, cheap to compute.
+
+    The change time of the tree itself does not count: giving it its final name changes that.
+    """
     digest = hashlib.sha256()
+    own = os.lstat(root)
+    digest.update(f"{own.st_mode} {own.st_uid} {own.st_gid}\n".encode())
     for relative, status in walk(root):
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
         digest.update(
             f"{os.fsencode(relative).hex()} {status.st_mode} {status.st_uid} {status.st_gid} {status.st_ino} "
-            f"{status.st_size if stat.S_ISREG(status.st_mode) else 0} {status.st_mtime_ns}\n".encode()
+            f"{size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode()
         )
     return digest.hexdigest()
 
 
 def file_state(path: str) -> list[int]:
-    """What stat(2) says of one file: changes whenever somebody touched it."""
+    """What stat(2) says of one file: changes whenever somebody touched it, or gave it another name."""
     status = os.stat(path)
-    return [status.st_ino, status.st_size, status.st_mtime_ns]
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

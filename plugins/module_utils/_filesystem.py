@@ -84,7 +84,7 @@ class Filesystem(abc.ABC):
 
     def default_size(self, scan: TreeScan) -> int:
         """Bytes for a tree and room to write half as much again, as KIWI has it."""
-        needed = scan.blocks * BLOCK * 3 // 2 + scan.inodes * self.inode_cost() + self.smallest * MIB
+        needed = scan.blocks * BLOCK * 3 // 2 + scan.inodes * self.inode_cost() + (self.smallest + 16) * MIB
         return -(-needed // MIB) * MIB
 
     def inode_cost(self) -> int:

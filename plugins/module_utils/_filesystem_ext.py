@@ -14,11 +14,16 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._filesystem import Filesystem, ImageRequest, empty_image
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem import (
+    MIB,
+    Filesystem,
+    ImageRequest,
+    empty_image,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem_tree import BLOCK
 
 _INODE_SIZE = 256
-_JOURNAL_MIB = 16
+_JOURNAL_MIB, _SMALL_JOURNAL_MIB = 16, 4  # mke2fs(8): at least 1024 blocks
 # Named one by one, because the defaults are those of the host's mke2fs.conf. All of them are older than Linux 3.18.
 _FEATURES = {
     "ext2": "ext_attr,dir_index,filetype,sparse_super,large_file",
@@ -43,7 +48,7 @@ class Ext(Filesystem):
     """
 
     label_length = 16
-    smallest = 8 + _JOURNAL_MIB
+    smallest = 16
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -68,14 +73,18 @@ class Ext(Filesystem):
     def mkfs(self, request: ImageRequest) -> list[str]:
         """The command that makes and fills it."""
         inodes = max(request.size // 16384, request.scan.inodes * 5 // 4 + 1024)
-        extended = f"hash_seed={request.uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+        # Of several -O or -E the last one replaces all others, so what the user adds must join ours.
+        features, options = _taken_out("-O", request.options)
+        extended, options = _taken_out("-E", options)
+        features = ["none", _FEATURES[self.name], *features]
+        extended = [f"hash_seed={request.uuid}", "lazy_itable_init=0", "lazy_journal_init=0", "nodiscard", *extended]
         line = [self.maker, "-q", "-F", "-b", str(BLOCK), "-I", str(_INODE_SIZE), "-N", str(inodes), "-m", "0"]
-        line += ["-O", f"none,{_FEATURES[self.name]}", "-U", request.uuid, "-E", extended]
-        if self.name != "ext2":
-            line += ["-J", f"size={_JOURNAL_MIB}"]
+        line += ["-O", ",".join(features), "-U", request.uuid, "-E", ",".join(extended)]
+        if self.name != "ext2" and "^has_journal" not in ",".join(features).split(","):
+            line += ["-J", f"size={_JOURNAL_MIB if request.size >= 64 * MIB else _SMALL_JOURNAL_MIB}"]
         if request.label:
             line += ["-L", request.label]
-        return [*line, *request.options, "-d", request.view.path, request.path]
+        return [*line, *options, "-d", request.view.path, request.path]
 
     def _correct(self, request: ImageRequest, run: Runner, environment: dict[str, str]) -> None:
         commands = os.path.join(request.scratch, "debugfs")
@@ -94,7 +103,7 @@ class Ext(Filesystem):
             )
 
     def _hint(self, text: str, request: ImageRequest) -> str | None:
-        if re.search(r"Could not allocate|No free space|not enough space|too small", text, re.IGNORECASE):
+        if re.search(r"Could not allocate|No free space|not enough space|too small|too big for", text, re.IGNORECASE):
             return self.too_small(request)
         if match := re.search(r"Insufficient space to store extended attribute.* for \"(.*)\"", text):
             return (
@@ -111,6 +120,21 @@ class Ext(Filesystem):
             raise StageError(
                 f"The image holds {used} files, the tree {expected}. Was the tree changed meanwhile? Run again."
             )
+
+
+def _taken_out(flag: str, options: t.Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values that a one-letter option has among ``options``, and the rest."""
+    values: list[str] = []
+    rest: list[str] = []
+    words = iter(options)
+    for word in words:
+        if word == flag:
+            values.append(next(words, ""))
+        elif word.startswith(flag):
+            values.append(word[len(flag) :])
+        else:
+            rest.append(word)
+    return values, rest
 
 
 def _extra_inodes(request: ImageRequest) -> int:

@@ -32,6 +32,7 @@ mount -t ext4 -o ro /dev/ubdb /run/from &&
     mount -t xfs /dev/ubda /run/to &&
     cp --archive --sparse=auto -- /run/from/. /run/to/ &&
     rmdir /run/to/lost+found &&
+    touch --reference=/run/from /run/to &&
     umount /run/to &&
     echo '{_DONE}'
 echo o >/proc/sysrq-trigger

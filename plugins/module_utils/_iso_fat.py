@@ -101,7 +101,7 @@ def _entries(folder: bytes) -> t.Iterator[tuple[str, int, int, int]]:
             # The pieces of a long name come last first.
             pieces.insert(0, (raw[1:11] + raw[14:26] + raw[28:32]).decode("utf-16-le", "replace"))
         else:
-            name = "".join(pieces).split("\0")[0] or _short_name(raw)
+            name = "".join(pieces).partition("\0")[0] or _short_name(raw)
             pieces = []
             high, low, size = struct.unpack_from("<H4xHI", raw, 20)
             if not attributes & _VOLUME_LABEL and name not in (".", ".."):

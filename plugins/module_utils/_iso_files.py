@@ -111,16 +111,17 @@ class IsoFiles:
 
     def _walk(self) -> t.Iterator[tuple[str, IsoFile]]:
         kind = "rr_path" if self._rock_ridge else "joliet_path" if self._joliet else "iso_path"
-        for folder, dummy, names in self._iso.walk(**{kind: "/"}):
-            for name in names:
-                path = f"{folder.rstrip('/')}/{name}"
-                record = self._iso.get_record(**{kind: path})
-                # Links and device nodes of Rock Ridge have no content on the ISO.
-                if kind == "rr_path" and record.rock_ridge is not None and not _is_regular(record.rock_ridge):
+        for folder, dummy, dummy in self._iso.walk(**{kind: "/"}):
+            seen: set[str] = set()
+            for record in self._iso.list_children(**{kind: folder}):
+                name = _name(record, kind)
+                # A file of several extents may be listed once for each; the first record leads to the others.
+                if name is None or name in seen:
                     continue
+                seen.add(name)
                 extents = tuple(_extents(record))
-                plain = path if kind != "iso_path" else path.partition(";")[0].rstrip(".")
-                yield plain.lstrip("/"), IsoFile(sum(length for dummy, length in extents), extents)
+                path = f"{folder.rstrip('/')}/{name}".lstrip("/")
+                yield path, IsoFile(sum(length for dummy, length in extents), extents)
 
 
 @contextlib.contextmanager
@@ -179,8 +180,20 @@ def _volume_size(path: str, stream: t.BinaryIO, size: int) -> int:
     return volume_size
 
 
+def _name(record: t.Any, kind: str) -> str | None:
+    """Name of a regular file, or None for anything else."""
+    if record is None or record.is_dir():
+        return None
+    if kind == "rr_path":
+        return str(record.rock_ridge.name().decode("utf-8", "replace")) if _is_regular(record.rock_ridge) else None
+    if kind == "joliet_path":
+        return str(record.file_identifier().decode("utf-16-be", "replace")).partition(";")[0]
+    return str(record.file_identifier().decode("ascii", "replace")).partition(";")[0].rstrip(".")
+
+
 def _is_regular(rock_ridge: t.Any) -> bool:
-    return not rock_ridge.is_symlink() and rock_ridge.get_file_mode() & 0o170000 == 0o100000
+    """Links and device nodes of Rock Ridge have no content on the ISO."""
+    return rock_ridge is not None and not rock_ridge.is_symlink() and rock_ridge.get_file_mode() >> 12 == 0o10
 
 
 def _extents(record: t.Any) -> t.Iterator[tuple[int, int]]:

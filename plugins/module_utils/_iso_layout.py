@@ -125,7 +125,7 @@ def xorriso_command(
 def order_list(files: t.Iterable[str], folder_files: t.Iterable[str]) -> str:
     """Lines of weight and path that give every file its place on the ISO; the largest, the squashfs, comes last.
 
-    Without it, xorriso would lay the files out by their inode numbers on this host.
+    What a boot loader reads so lies together at the start, and the order is ours, not that of a version of xorriso.
 
     Args:
         files: our own files, as paths on the ISO.

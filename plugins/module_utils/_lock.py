@@ -40,7 +40,13 @@ class OutputLock:
             timeout: seconds to wait for another build; 0 fails at once.
             waiting: called with a sentence that names the holder, while waiting.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as problem:
+            raise StageError(
+                f"{self.output} cannot be locked: {problem.strerror} ({self.path}). "
+                "Check that its folder exists and can be written."
+            ) from problem
         operation = fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX
         deadline = time.monotonic() + timeout
         while True:
@@ -66,6 +72,8 @@ class OutputLock:
     def release(self) -> None:
         """Give the lock back. The file stays: removing it would let two writers hold two different locks."""
         if self._descriptor is not None:
+            if not self.shared:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -76,6 +84,9 @@ class OutputLock:
         try:
             with open(self.path, encoding="utf-8") as stream:
                 holder = json.load(stream)
+            if holder["host"] == socket.gethostname() and not os.path.exists(f"/proc/{holder['pid']}"):
+                # Killed while it held the lock; whoever holds it now only reads.
+                return "holder unknown"
             return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
         except (OSError, ValueError, KeyError):
             return "holder unknown"

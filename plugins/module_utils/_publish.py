@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
@@ -31,10 +32,11 @@ def mount_points_below(path: str) -> list[str]:
     """Mount points at or below ``path`` in this process's mount namespace."""
     path = os.path.realpath(path)
     found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+    with open("/proc/self/mountinfo", "rb") as stream:
         for line in stream:
             # proc(5): blank, tab, newline and backslash are octal escapes in this field.
-            point = line.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
+            escaped = line.split(b" ")[4]
+            point = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), escaped))
             if point == path or point.startswith(path.rstrip("/") + "/"):
                 found.append(point)
     return found

@@ -123,11 +123,13 @@ class _Session:
             # The prompt may be what the last milestone was.
             self._console.text.cursor = last_milestone
             self._shell = self._enter()
-        failure = self._run_commands(self._shell) if self._shell else None
-        if self._plan.poweroff:
-            self._shut_down()
-        if failure:
-            raise failure
+        try:
+            if self._shell:
+                self._run_commands(self._shell)
+        finally:
+            # After a command that failed, too: the guest may have something to write.
+            if self._plan.poweroff:
+                self._shut_down()
 
     def _choose(self, menu: Menu) -> None:
         if menu.pattern:
@@ -170,16 +172,15 @@ class _Session:
         self._report.milestones["shell"] = self._elapsed()
         return shell
 
-    def _run_commands(self, shell: SerialShell) -> StageError | None:
-        """Run the commands up to the first that fails; its failure, so that the guest can be shut down first."""
+    def _run_commands(self, shell: SerialShell) -> None:
+        """Run the commands up to the first that fails."""
         for command in self._plan.commands:
             with self._step(f"running {command.cmd!r}"):
                 problem = self._run_command(shell, command)
             if problem:
-                return self._failure(problem)
+                raise self._failure(problem)
         with self._step("cleaning up in the guest"):
             shell.close()
-        return None
 
     def _run_command(self, shell: SerialShell, command: Command) -> str | None:
         seconds = self._at_most(command.timeout)

@@ -13,14 +13,18 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._serial_console import ConsoleTimeout, SerialConsole
 
-# getty's prompt, but not the greeting "Last login: ...".
-LOGIN_PROMPT = re.compile(r"(?<!Last )\blogin:[ \t]")
+# getty's prompt, which begins with the host's name. Not "Last login: ...", and not "login: timed out after 60 seconds".
+LOGIN_PROMPT = re.compile(r"(?<=\S )(?<!Last )login:[ \t]")
 PASSWORD_PROMPT = r"(?i)\bpassword(?: for \S+)?: ?"
 _AUTOMATIC_LOGIN = re.compile(r"\((?:automatic|auto) ?login\)")
 _REFUSALS = re.compile(r"Login incorrect|Authentication failure|Permission denied|[Aa]ccount .{0,20}(?:expired|locked)")
 
-# Patience for one answer of login(1), which a slow guest must first load from its medium.
-_ANSWER_SECONDS = 60.0
+_TIMED_OUT = re.compile(r"login: timed out after|Login timed out")
+
+# Silence after which Enter is pressed. A prompt may have got lost, or a name.
+_POKE_SECONDS = 30.0
+# How long the password prompt may take when another login prompt has come after the name was given.
+_LATE_SECONDS = 6.0
 # How long repeated prompts and the remark on an automatic login may trail behind a prompt.
 _SETTLE_SECONDS = 0.3
 _TRIES = 3
@@ -89,43 +93,45 @@ class SerialLogin:
             asked = f"it wants a password for {user}, and none was given"
         else:
             asked = f"it asked again for the password of {user}"
-        return {_REFUSALS: refused, LOGIN_PROMPT: refused, self._account.password_prompt: asked}
+        return {
+            _TIMED_OUT: "login gave up, since the guest is too slow",
+            _REFUSALS: refused,
+            LOGIN_PROMPT: refused,
+            self._account.password_prompt: asked,
+        }
 
     def _reach_prompt(self, end: float) -> bool:
         """Wait for the login prompt; False when somebody is being logged in without one."""
-        while True:
-            try:
-                prompt = self._wait((LOGIN_PROMPT,), min(end - time.monotonic(), _ANSWER_SECONDS / 2))
-                break
-            except ConsoleTimeout:
-                if time.monotonic() >= end:
-                    raise LoginError("no login prompt came") from None
-                self._console.send(b"\r")
+        self._wait((LOGIN_PROMPT,), end, "no login prompt came")
         self._console.listen(_SETTLE_SECONDS)
         automatic = self._console.text.find([_AUTOMATIC_LOGIN]) is not None
-        while self._console.text.find([prompt.re]):
+        while self._console.text.find([LOGIN_PROMPT]):
             pass
         return not automatic
 
     def _answer_password(self, password: str, end: float) -> bool:
-        """Answer the password prompt; False when getty only asks for the name again."""
-        prompt = self._account.password_prompt
-        left = min(end - time.monotonic(), _ANSWER_SECONDS)
-        try:
-            before = self._console.text.cursor
-            if self._wait((prompt, LOGIN_PROMPT), left).re == LOGIN_PROMPT:
+        """Answer the password prompt; False when getty asks for the name again."""
+        prompt, before = self._account.password_prompt, self._console.text.cursor
+        match = self._wait((prompt, LOGIN_PROMPT), end, f"no password prompt came for the user {self._account.user}")
+        if match.re == LOGIN_PROMPT:
+            try:
                 # Perhaps a late repetition of the prompt that was answered already.
-                self._wait((prompt,), _ANSWER_SECONDS / 10)
-        except ConsoleTimeout:
-            if time.monotonic() >= end:
-                raise LoginError(f"no password prompt came for the user {self._account.user}") from None
-            self._console.text.cursor = before
-            return False
+                self._console.wait_for([prompt], _LATE_SECONDS)
+            except ConsoleTimeout:
+                self._console.text.cursor = before
+                return False
         self._console.send_line(password)
         return True
 
-    def _wait(self, patterns: t.Sequence[re.Pattern[str]], seconds: float) -> re.Match[str]:
-        match = self._console.wait_for([*patterns, *self._fail_patterns], seconds)
-        if match.re not in patterns:
-            raise LoginError(f"the console said {match.group().strip()!r}")
-        return match
+    def _wait(self, patterns: t.Sequence[re.Pattern[str]], end: float, failure: str) -> re.Match[str]:
+        """Wait until ``end``, pressing Enter at times: getty then asks again, and login(1) does not mind."""
+        while (left := end - time.monotonic()) > 0:
+            try:
+                match = self._console.wait_for([*patterns, *self._fail_patterns], min(left, _POKE_SECONDS))
+            except ConsoleTimeout:
+                self._console.send(b"\r")
+                continue
+            if match.re not in patterns:
+                raise LoginError(f"the console said {match.group().strip()!r}")
+            return match
+        raise LoginError(failure)

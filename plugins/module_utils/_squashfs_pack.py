@@ -9,9 +9,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import subprocess
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._command import Runner, tool_version
+from ansible_collections.liveforge.images.plugins.module_utils._command import (
+    Runner,
+    environment,
+    find_tool,
+    tool_version,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem import dotted_version
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
@@ -21,6 +27,7 @@ TOOLS = ("mksquashfs", "unsquashfs", "stdbuf")
 # These damage files with holes (CHANGES of squashfs-tools 4.7.5).
 _SPARSE_BUG = ((4, 7), (4, 7, 4))
 _ARGUMENT_BYTES = 512 << 10
+_COMPLAINT = re.compile(r"(?:\S*mksquashfs|FATAL ERROR)[:,] ?(.+)")
 _PACKED = re.compile(r", uncompressed size (\d+) bytes")
 
 
@@ -53,7 +60,7 @@ class Packing:
     def command(self, version: str) -> list[str]:
         """The command line for a version of mksquashfs, as it prints it."""
         # -info tells file by file how far it is; its progress bar says nothing into a pipe.
-        line = ["stdbuf", "-oL", "mksquashfs", self.source, self.target, "-noappend", "-exit-on-error", "-no-recovery"]
+        line = ["mksquashfs", self.source, self.target, "-noappend", "-exit-on-error", "-no-recovery"]
         line += ["-xattrs", "-no-progress", "-info", *self.compression.arguments()]
         if _SPARSE_BUG[0] <= dotted_version(version) <= _SPARSE_BUG[1]:
             line.append("-no-sparse")
@@ -78,18 +85,47 @@ def version() -> str:
 
 def pack(packing: Packing, run: Runner, progress: Progress, what: str) -> None:
     """Run mksquashfs, and check that the image is whole."""
-    done = 0
-
-    def follow(line: str) -> None:
-        nonlocal done
-        if match := _PACKED.search(line):
-            done += int(match[1])
-            progress.step(what, 100 * done / packing.size if packing.size else None)
-
+    follow = _Follower(packing.size, lambda percent: progress.step(what, percent))
     progress.step(what, 0)
-    run.run(packing.command(version()), task=what, on_line=follow)
+    unbuffered = line_by_line(environment())
+    run.run(packing.command(version()), task=what, on_line=follow, hint=follow.cause, extra_environment=unbuffered)
     progress.step("checking the image")
     _check(run.run(["unsquashfs", "-s", packing.target], task="checking the image"), packing)
+
+
+class _Follower:
+    """Reads along what mksquashfs prints: how far it is, and what it complains about before it explains its options."""
+
+    def __init__(self, size: int, report: t.Callable[[float], None]) -> None:
+        self._size = size
+        self._report = report
+        self._done = 0
+        self._complaint: str | None = None
+
+    def __call__(self, line: str) -> None:
+        if match := _PACKED.search(line):
+            self._done += int(match[1])
+            if self._size:
+                self._report(100 * self._done / self._size)
+        elif self._complaint is None and (match := _COMPLAINT.match(line)):
+            self._complaint = match[1].strip()
+
+    def cause(self, output: str) -> str | None:
+        """What a failed run complained about; a full disk is explained elsewhere."""
+        if self._complaint is None or "No space left on device" in output:
+            return None
+        return f"It said: {self._complaint}"
+
+
+def line_by_line(base: t.Mapping[str, str]) -> dict[str, str]:
+    """The variables with which stdbuf(1) makes a program write each line at once, also into a pipe.
+
+    stdbuf is not in front of the program itself, so that messages are about the program.
+    """
+    command = [find_tool("stdbuf"), "-oL", find_tool("env"), "-0"]
+    listed = subprocess.run(command, env=dict(base), stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
+    variables = (item.partition("=") for item in os.fsdecode(listed).split("\0") if item)
+    return {name: value for name, dummy, value in variables if base.get(name) != value and name != "_"}
 
 
 def _check(superblock: str, packing: Packing) -> None:

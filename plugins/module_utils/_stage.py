@@ -24,7 +24,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path, publish, remove
-from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed, output_identity
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import (
+    Stamp,
+    output_changed,
+    output_identity,
+    output_state,
+)
 
 LOG_SUFFIX = ".log"
 _UNKNOWN = "unknown until it is built"
@@ -153,13 +158,14 @@ class StageRun:
         remove(partial)
         stage.preflight()
         started = time.monotonic()
-        runner = Runner(stage.output + LOG_SUFFIX, stage.source_date_epoch)
-        runner.note(f"{stage.name}: {reason}")
         try:
+            runner = Runner(stage.output + LOG_SUFFIX, stage.source_date_epoch)
+            runner.note(f"{stage.name}: {reason}")
             facts = stage.build(Work(partial, runner, self.progress))
             self.progress.step("publishing")
             identity = output_identity(partial)
             publish(partial, stage.output)
+            identity["state"] = output_state(stage.output)
         except OSError as problem:
             raise self._explained(problem) from problem
         finally:
@@ -242,12 +248,21 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
         own = {"fingerprint": stamp.fingerprint, "content": stamp.output["content"]}
     else:
         own = {"fingerprint": None, "content": _UNKNOWN}
+    if stamp is not None and output_changed(path, stamp.output):
+        # Changed by hand after its stage: what it holds now counts, not what was recorded.
+        own["content"] = _content(path)
     foreseen = predicted.get(path)
     if foreseen is not None and foreseen != own["fingerprint"]:
         return {"fingerprint": foreseen, "content": _UNKNOWN}
-    if stamp is None and os.path.lexists(path):
-        own["content"] = tree_content(path) if os.path.isdir(path) else file_sha256(path)
+    if stamp is None:
+        own["content"] = _content(path)
     return own
+
+
+def _content(path: str) -> str:
+    if not os.path.lexists(path):
+        return _UNKNOWN
+    return tree_content(path) if os.path.isdir(path) else file_sha256(path)
 
 
 def require_space(folder: str, needed: int, what: str) -> None:

@@ -51,6 +51,10 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
         outcome = run.decide() if only_decide else run.execute()
     except StageError as problem:
         module.fail_json(msg=problem.message, **problem.details)
+    except OSError as problem:
+        module.fail_json(
+            msg=f"{module.params['dest']} cannot be built: {problem}. Check the place and its file system."
+        )
     finally:
         if run is not None:
             run.progress.close()

@@ -66,8 +66,15 @@ class Stamp:
 def output_identity(path: str) -> dict[str, t.Any]:
     """What tells later whether ``path`` is still what a stage made: content digest, and a cheap state to skip it."""
     if os.path.isdir(path):
-        return {"kind": "tree", "content": tree_content(path), "state": tree_state(path), "size": tree_size(path)}
-    return {"kind": "file", "content": file_sha256(path), "state": file_state(path), "size": os.path.getsize(path)}
+        identity = {"kind": "tree", "content": tree_content(path), "size": tree_size(path)}
+    else:
+        identity = {"kind": "file", "content": file_sha256(path), "size": os.path.getsize(path)}
+    return {**identity, "state": output_state(path)}
+
+
+def output_state(path: str) -> t.Any:
+    """The cheap part of :func:`output_identity`; to be taken again when the output got its final name."""
+    return tree_state(path) if os.path.isdir(path) else file_state(path)
 
 
 def output_changed(path: str, recorded: dict[str, t.Any]) -> str | None:
@@ -77,12 +84,10 @@ def output_changed(path: str, recorded: dict[str, t.Any]) -> str | None:
     kind = "tree" if os.path.isdir(path) else "file"
     if kind != recorded.get("kind"):
         return f"is a {kind}, not a {recorded.get('kind')}"
-    if kind == "tree":
-        if tree_state(path) == recorded.get("state") or tree_content(path) == recorded.get("content"):
-            return None
-        return "was modified after it was built"
-    if file_state(path) == recorded.get("state"):
+    if output_state(path) == recorded.get("state"):
         return None
+    if kind == "tree":
+        return None if tree_content(path) == recorded.get("content") else "was modified after it was built"
     if os.path.getsize(path) != recorded.get("size"):
         return f"has {os.path.getsize(path)} bytes, not {recorded.get('size')} as when it was built"
     return None if file_sha256(path) == recorded.get("content") else "was modified after it was built"

@@ -319,7 +319,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.liveforge.images.plugins.module_utils._iso_stage import LiveIsoStage
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
-
 ARGUMENTS: dict[str, t.Any] = {
     "boot": {"type": "path", "required": True},
     "squashfs": {"type": "path", "required": True},

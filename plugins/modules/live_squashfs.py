@@ -23,6 +23,7 @@ description:
     would get more rights by that.
   - With O(source_date_epoch) the same inputs make the same bytes with V(squashfs), V(ext2), V(ext3), V(ext4) and
     V(erofs). The kernel and C(mkfs.btrfs) put random numbers and times into V(xfs) and V(btrfs) images.
+    Files with several extended attributes have them in the order in which the file system of O(root) lists them.
 author: Liveforge maintainers (@liveforge)
 extends_documentation_fragment:
   - liveforge.images.stage

@@ -15,8 +15,9 @@ import sys
 import time
 import typing as t
 
-import playbook
 import pytest
+
+import playbook
 
 
 class SshServer:

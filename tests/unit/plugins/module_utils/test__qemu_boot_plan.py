@@ -128,6 +128,7 @@ def test_failures_are_recognised(text: str, means_failure: bool) -> None:
         ("[  OK  ] Reached target\nhost.example.org login: ", True),
         ("Last login: Mon Nov 22 on ttyS0", False),
         ("systemd-logind: starting", False),
+        ("login: timed out after 60 seconds", False),
     ],
 )
 def test_login_prompts(text: str, is_prompt: bool) -> None:

@@ -72,7 +72,7 @@ def test_qemu_ends_with_an_exception(qemu: str, tmp_path: pathlib.Path) -> None:
 def test_machine_that_cannot_start(qemu: str, tmp_path: pathlib.Path) -> None:
     machine = Machine("tcg", extra_arguments=("-device", "no-such-device"))
     refusal = pytest.raises(StageError, match=r"QEMU did not start: .*no-such-device")
-    with QemuProcess(qemu, machine, str(tmp_path)) as process, refusal:
+    with refusal, QemuProcess(qemu, machine, str(tmp_path)) as process:
         process.start_machine()
 
 

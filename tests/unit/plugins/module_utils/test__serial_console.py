@@ -13,6 +13,7 @@ import pty
 import re
 import signal
 import socket
+import sys
 import textwrap
 import threading
 import time
@@ -172,6 +173,7 @@ def getty(before_password: str = ":", script: str = GETTY) -> t.Iterator[SerialC
         os.close(fd)
 
 
+FLUSH = f"{sys.executable} -c 'import termios; termios.tcflush(0, termios.TCIFLUSH)'"
 WELCOME = re.compile("^welcome$", re.MULTILINE)
 ACCOUNT = Account("live", "a test phrase")
 
@@ -198,11 +200,36 @@ def test_login_among_kernel_messages() -> None:
 
 
 def test_login_when_the_first_name_gets_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._ANSWER_SECONDS", 3)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._LATE_SECONDS", 0.3)
     lossy = 'if [ -z "$lost" ]; then lost=yes; continue; fi'
     with getty(lossy) as console:
         SerialLogin(console, ACCOUNT).run(30)
         assert console.wait_for([WELCOME], 5)
+
+
+def test_login_when_the_prompt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._POKE_SECONDS", 0.5)
+    with getty() as console:
+        console.wait_for([re.compile("tiny login: ")], 5)
+        SerialLogin(console, ACCOUNT).run(20)
+        assert console.wait_for([WELCOME], 5)
+
+
+def test_slow_password_prompt_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter is pressed meanwhile; login(1) throws away what was typed before its prompt."""
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._POKE_SECONDS", 0.5)
+    with getty(f"sleep 1.8; {FLUSH}") as console:
+        SerialLogin(console, ACCOUNT).run(20)
+        assert console.wait_for([WELCOME], 5)
+
+
+def test_login_that_gives_up() -> None:
+    with getty(
+        "stty -echo; printf 'Password: '; read -r x; echo 'login: timed out after 60 seconds'; sleep 9"
+    ) as console:
+        login = SerialLogin(console, ACCOUNT)
+        login.run(10)
+        assert "gave up" in login.refusals[console.wait_for([WELCOME, *login.refusals], 5).re]
 
 
 def test_wrong_password_is_recognised() -> None:
@@ -228,8 +255,16 @@ def test_automatic_login_needs_no_answer() -> None:
         assert console.wait_for([re.compile("got <typed by the shell driver>")], 5)
 
 
+def test_repeated_prompt_is_no_refusal() -> None:
+    script = "printf 'tiny login: \\r\\ntiny login: '; read -r name; echo welcome; read -r never"
+    with getty(script=script) as console:
+        login = SerialLogin(console, Account("live"))
+        login.run(10)
+        assert console.wait_for([WELCOME, *login.refusals], 5).re == WELCOME
+
+
 def test_no_prompt() -> None:
-    with getty(script="echo booting; sleep 60") as console, pytest.raises(LoginError, match="no login prompt came"):
+    with pytest.raises(LoginError, match="no login prompt came"), getty(script="echo booting; sleep 60") as console:
         SerialLogin(console, ACCOUNT).run(1)
 
 

@@ -14,6 +14,7 @@ import pty
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 import typing as t
@@ -165,10 +166,10 @@ def test_output_cut_by_a_message_is_shown_again(tmp_path: pathlib.Path, monkeypa
 
 def test_guest_without_digests(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the emergency shell of dracut: no sha256sum, no wc, no stty, no sudo."""
-    for name in ("sh", "cat", "mkdir", "rm", "env"):
+    for name in ("dash", "sh", "cat", "mkdir", "rm", "env"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with on_a_terminal([shutil.which("dash") or "dash", "-i"]) as console:
+    with on_a_terminal(["dash", "-i"]) as console:
         shell = SerialShell(console)
         shell.open(20)
         answer = shell.run("echo one; exit 3", 20)
@@ -176,7 +177,8 @@ def test_guest_without_digests(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
 
 
 def test_shell_that_starts_late_and_drops_what_was_typed() -> None:
-    script = "sleep 3; stty -icanon; timeout 1 cat >/dev/null; stty icanon; exec dash -i"
+    flush = f"{sys.executable} -c 'import termios; termios.tcflush(0, termios.TCIFLUSH)'"
+    script = f"sleep 3; {flush}; exec dash -i"
     with on_a_terminal(["sh", "-c", script]) as console:
         shell = SerialShell(console)
         shell.open(30)
