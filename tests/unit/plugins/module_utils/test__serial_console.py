@@ -208,7 +208,7 @@ def test_login_when_the_first_name_gets_lost(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_login_when_the_prompt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._POKE_SECONDS", 0.5)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._PROMPT_SECONDS", 0.5)
     with getty() as console:
         console.wait_for([re.compile("tiny login: ")], 5)
         SerialLogin(console, ACCOUNT).run(20)
@@ -217,7 +217,7 @@ def test_login_when_the_prompt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_slow_password_prompt_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enter is pressed meanwhile; login(1) throws away what was typed before its prompt."""
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._POKE_SECONDS", 0.5)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._ANSWER_SECONDS", 0.5)
     with getty(f"sleep 1.8; {FLUSH}") as console:
         SerialLogin(console, ACCOUNT).run(20)
         assert console.wait_for([WELCOME], 5)
@@ -271,5 +271,5 @@ def test_no_prompt() -> None:
 def test_failure_while_waiting_for_the_prompt() -> None:
     panic = re.compile("Kernel panic.*")
     refusal = pytest.raises(LoginError, match="Kernel panic - not syncing: oh")
-    with getty(script="echo 'Kernel panic - not syncing: oh'; sleep 60") as console, refusal:
+    with refusal, getty(script="echo 'Kernel panic - not syncing: oh'; sleep 60") as console:
         SerialLogin(console, ACCOUNT, [panic]).run(10)
