@@ -27,8 +27,13 @@ _KEPT_BYTES = 4 << 20
 TOOL_PACKAGES = {
     "btrfs": "btrfs-progs",
     "bwrap": "bubblewrap",
+    "debugfs": "e2fsprogs",
+    "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "fsck.erofs": "erofs-utils",
     "grub-mkimage": "grub-common",
     "implantisomd5": "isomd5sum",
+    "linux.uml": "user-mode-linux",
     "mcopy": "mtools",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.erofs": "erofs-utils",
@@ -41,8 +46,10 @@ TOOL_PACKAGES = {
     "mmd": "mtools",
     "mmdebstrap": "mmdebstrap",
     "setpriv": "util-linux",
+    "stdbuf": "coreutils",
     "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
+    "xfs_repair": "xfsprogs",
     "xorriso": "xorriso",
 }
 

@@ -13,13 +13,19 @@ from __future__ import annotations
 import abc
 import dataclasses
 import errno
+import json
 import os
 import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
 from ansible_collections.liveforge.images.plugins.module_utils._difference import changed_inputs, describe
-from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, tree_content
+from ansible_collections.liveforge.images.plugins.module_utils._digest import (
+    canonical_json,
+    file_sha256,
+    fingerprint,
+    tree_content,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
@@ -166,30 +172,32 @@ class StageRun:
             identity = output_identity(partial)
             publish(partial, stage.output)
             identity["state"] = output_state(stage.output)
+            duration = round(time.monotonic() - started, 1)
+            stamp = Stamp(
+                stage=stage.name,
+                fingerprint=fingerprint(inputs),
+                inputs=inputs,
+                output=identity,
+                facts=facts,
+                finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                duration=duration,
+            )
+            stamp.save(stage.output)
         except OSError as problem:
             raise self._explained(problem) from problem
         finally:
             remove(partial)
-        duration = round(time.monotonic() - started, 1)
-        stamp = Stamp(
-            stage=stage.name,
-            fingerprint=fingerprint(inputs),
-            inputs=inputs,
-            output=identity,
-            facts=facts,
-            finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            duration=duration,
-        )
-        stamp.save(stage.output)
         return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes)
 
     def _all_inputs(self) -> dict[str, t.Any]:
-        return {
+        inputs = {
             "stage": self.stage.name,
             "format_version": self.stage.format_version,
             "source_date_epoch": self.stage.source_date_epoch,
             **self.stage.inputs(),
         }
+        # As they will come back from the stage file: a tuple, for one, comes back as a list.
+        return t.cast("dict[str, t.Any]", json.loads(canonical_json(inputs)))
 
     def _why(self, inputs: dict[str, t.Any]) -> tuple[str | None, Changes, Stamp | None]:
         """Why the output must be built (None: it need not be), which inputs changed, and the last stage file."""

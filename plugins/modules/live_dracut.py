@@ -188,8 +188,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.liveforge.images.plugins.module_utils._dracut import DracutPlan
-from ansible_collections.liveforge.images.plugins.module_utils._initrd import DracutModule, Initrd
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.stage import DracutModule, Initrd
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 

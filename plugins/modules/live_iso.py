@@ -316,7 +316,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.liveforge.images.plugins.module_utils._iso_stage import LiveIsoStage
+from ansible_collections.liveforge.images.plugins.module_utils._iso.stage import LiveIsoStage
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
 ARGUMENTS: dict[str, t.Any] = {

@@ -312,8 +312,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._iso_files import PYCDLIB_IMPORT_ERROR
-from ansible_collections.liveforge.images.plugins.module_utils._iso_inspect import inspect
+from ansible_collections.liveforge.images.plugins.module_utils._iso.files import PYCDLIB_IMPORT_ERROR
+from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import inspect
 
 try:
     import jmespath

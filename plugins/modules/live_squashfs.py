@@ -220,10 +220,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._filesystem_tree import DEFAULT_EXCLUDES
-from ansible_collections.liveforge.images.plugins.module_utils._squashfs import SquashfsStage
-from ansible_collections.liveforge.images.plugins.module_utils._squashfs_compression import ALGORITHMS, PRESETS
-from ansible_collections.liveforge.images.plugins.module_utils._squashfs_options import ImageOptions
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.tree import DEFAULT_EXCLUDES
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.compression import ALGORITHMS, PRESETS
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.options import ImageOptions
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.stage import SquashfsStage
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
 ARGUMENTS: dict[str, t.Any] = {

@@ -1,0 +1,231 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kernel and initrd of an image, by the image's own dracut. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
+    Shipped,
+    forget_others,
+    require_archives,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.tree import kernel_versions
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._stage import (
+    Stage,
+    Work,
+    input_artifact,
+    require_space,
+)
+
+# Where the image's file system of dracut modules and the result appear inside the sandbox.
+_MODULES = "usr/lib/dracut"
+_RESULT = "/run/liveforge"
+_LEAST_BYTES = 300_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class DracutModule:
+    """A dracut module that is not part of the image: a folder such as ``90live-overlay``."""
+
+    folder: str
+    shipped: Shipped
+
+
+class Initrd(Stage):
+    """Makes a folder with ``linux`` and ``initrd`` from a root tree, which is only read.
+
+    Args:
+        output: the folder.
+        root: the root tree.
+        plan: what dracut shall put into the initrd.
+        kernel: version to use when several are installed; None takes the newest.
+        own_modules: dracut modules to add to those of the image.
+        predicted: boot fingerprints by path that check mode foresees for the root tree.
+    """
+
+    name = "live_dracut"
+    format_version = 1
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        root: str,
+        plan: DracutPlan,
+        kernel: str | None,
+        own_modules: t.Sequence[DracutModule],
+        predicted: t.Mapping[str, str],
+        source_date_epoch: int | None,
+    ) -> None:
+        super().__init__(output, source_date_epoch)
+        self.root = root
+        self.plan = plan
+        self.kernel = kernel
+        self.own_modules = list(own_modules)
+        self.predicted_fingerprints = predicted
+
+    def validate(self) -> None:
+        self.plan.validate()
+
+    def reads(self) -> list[str]:
+        return [self.root]
+
+    def inputs(self) -> dict[str, t.Any]:
+        return {
+            "root": input_artifact(self.root, self.predicted_fingerprints, fact="boot_"),
+            "kernel": self.kernel or "newest",
+            "own_modules": {module.folder: dict(module.shipped.entries) for module in self.own_modules},
+            "tools": {"bwrap": tool_version("bwrap")},
+            **self.plan.inputs(),
+        }
+
+    def preflight(self) -> None:
+        if os.geteuid() != 0:
+            raise StageError("The initrd is made as root: run the task with become: true.")
+        find_tool("bwrap")
+        require_archives(module.shipped for module in self.own_modules)
+        if not os.path.isdir(self.root):
+            raise StageError(f"root: {self.root} does not exist. Build it with live_rootfs first.")
+        if not os.path.exists(os.path.join(self.root, _MODULES, "modules.d")):
+            raise StageError(f"root: {self.root} has no dracut. Add the package dracut to the packages of the image.")
+        self._kernel_version()
+        self.plan.require(self.root)
+        require_space(os.path.dirname(self.output), _LEAST_BYTES, "kernel and initrd")
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        version = self._kernel_version()
+        os.mkdir(work.target, 0o755)
+        modules = work.target + "/.dracut"
+        try:
+            self._collect_modules(modules, work)
+            sandbox = Sandbox(
+                self.root,
+                binds=((modules, f"/{_MODULES}", False), (work.target, _RESULT, True)),
+                environment=self._epoch(),
+            )
+            work.progress.step(f"running dracut for kernel {version}")
+            work.run.run(
+                sandbox.command(self.plan.command(version, f"{_RESULT}/initrd", _RESULT)),
+                task=f"making the initrd for kernel {version}",
+                on_line=lambda line: self._progress(work, version, line),
+                hint=_cause,
+            )
+            work.progress.step("checking the initrd")
+            listing = work.run.run(sandbox.command(["lsinitrd", f"{_RESULT}/initrd"]), task="listing the initrd")
+        finally:
+            shutil.rmtree(modules, ignore_errors=True)
+        content = InitrdContent.from_listing(listing)
+        self.plan.check(content, _builtin_drivers(self.root, version))
+        shutil.copyfile(_kernel_image(self.root, version), os.path.join(work.target, "linux"))
+        for name in ("linux", "initrd"):
+            # Readable for servers that hand them out for network boots.
+            os.chmod(os.path.join(work.target, name), 0o644)
+        forget_others(self.output, [module.shipped for module in self.own_modules])
+        return {
+            "kernel_version": version,
+            "dracut_version": dracut_version(self.root),
+            "dracut_modules": sorted(content.modules),
+            "kernel_size": os.path.getsize(os.path.join(work.target, "linux")),
+            "initrd_size": os.path.getsize(os.path.join(work.target, "initrd")),
+        }
+
+    def _collect_modules(self, folder: str, work: Work) -> None:
+        """The image's dracut with our modules added, in a copy: the tree itself stays as it is."""
+        shutil.copytree(os.path.join(self.root, _MODULES), folder, symlinks=True)
+        for module in self.own_modules:
+            target = os.path.join(folder, "modules.d", module.folder)
+            os.makedirs(target, exist_ok=True)
+            work.run.run(
+                ["tar", "--extract", f"--file={module.shipped.open()}", f"--directory={target}", "--no-same-owner"],
+                task=f"unpacking the dracut module {module.folder}",
+            )
+
+    def _epoch(self) -> dict[str, str]:
+        return {} if self.source_date_epoch is None else {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
+
+    def _progress(self, work: Work, version: str, line: str) -> None:
+        step = re.search(
+            r"\*\*\* (Including module: \S+|Creating|Stripping|Installing kernel module|Hardlinking)", line
+        )
+        if step:
+            what = step.group(1).replace("Including module: ", "module ").lower()
+            work.progress.step(f"running dracut for kernel {version}: {what}")
+
+    def _kernel_version(self) -> str:
+        installed = kernel_versions(self.root)
+        if not installed:
+            raise StageError(
+                f"root: {self.root} has no kernel modules. "
+                "Add a kernel (linux-image-amd64) to the packages of the image."
+            )
+        if self.kernel is None:
+            return max(installed, key=_version_order)
+        if self.kernel not in installed:
+            raise StageError(
+                f"kernel: {self.kernel} is not installed in {self.root}. Installed: {', '.join(installed)}. "
+                "Choose one of these, or leave kernel out for the newest."
+            )
+        return self.kernel
+
+
+def dracut_version(root: str) -> str:
+    """Version of the dracut in a tree, such as ``059-4``."""
+    try:
+        with open(os.path.join(root, _MODULES, "dracut-version.sh"), encoding="utf-8") as stream:
+            found = re.search(r"DRACUT_VERSION=[\"']?([^\"'\s]+)", stream.read())
+    except FileNotFoundError:
+        found = None
+    return found.group(1) if found else "unknown"
+
+
+def _version_order(version: str) -> list[tuple[int, int | str]]:
+    """Sort key for kernel versions: numbers count as numbers, so that 6.10 comes after 6.9."""
+    return [(1, int(part)) if part.isdigit() else (0, part) for part in re.findall(r"\d+|[^\d]+", version)]
+
+
+def _kernel_image(root: str, version: str) -> str:
+    for relative in (
+        f"boot/vmlinuz-{version}",
+        f"usr/lib/modules/{version}/vmlinuz",
+        f"lib/modules/{version}/vmlinuz",
+        f"boot/Image-{version}",
+    ):
+        path = os.path.join(root, relative)
+        if os.path.isfile(path):
+            return path
+    raise StageError(f"root: {root} has modules of kernel {version}, but no boot/vmlinuz-{version}.")
+
+
+def _builtin_drivers(root: str, version: str) -> set[str]:
+    """Names of drivers that are part of the kernel image itself (modules.builtin, depmod.d(5))."""
+    for prefix in ("usr/lib/modules", "lib/modules"):
+        path = os.path.join(root, prefix, version, "modules.builtin")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stream:
+                return {re.sub(r"\.ko.*", "", os.path.basename(line.strip())).replace("-", "_") for line in stream}
+    return set()
+
+
+def _cause(output: str) -> str | None:
+    missing = re.findall(r"dracut.*: (?:Module|dracut module) '([^']+)' cannot be found", output)
+    if missing:
+        return (
+            f"modules: dracut in the image has no module {', '.join(sorted(set(missing)))}. "
+            "Install the package that has it, or bring it with dracut_modules."
+        )
+    failed = re.search(r"dracut module '([^']+)' (?:will not|cannot) be installed[^\n]*", output)
+    if failed:
+        return f"{failed.group(0)}. Add what it needs to the packages of the image."
+    return None

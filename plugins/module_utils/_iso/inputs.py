@@ -1,0 +1,73 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Are the inputs of a live ISO there and of the right kind? Private to this collection."""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._iso.options import DIRECT_FILESYSTEMS
+from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed
+
+
+def require_boot(folder: str) -> None:
+    """Raise StageError unless ``folder`` holds kernel and initrd, as its stage made them."""
+    for name in ("linux", "initrd"):
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            raise StageError(
+                f"boot: {path} does not exist or is empty. The folder must hold the files linux and initrd, as "
+                "live_dracut makes it."
+            )
+    _require_unchanged("boot", folder)
+
+
+def require_squashfs(path: str, filesystem: str) -> None:
+    """Raise StageError unless ``path`` is the kind of image that the option ``filesystem`` promises."""
+    if not os.path.isfile(path):
+        raise StageError(f"squashfs: {path} does not exist or is no file. live_squashfs makes it.")
+    with open(path, "rb") as stream:
+        kind = identify(stream.read(HEAD_SIZE))["type"]
+    # A file system that can be written lies inside a squashfs.
+    wanted = filesystem if filesystem in DIRECT_FILESYSTEMS else "squashfs"
+    if kind != wanted:
+        found = "neither squashfs nor erofs" if kind == "unknown" else kind
+        raise StageError(
+            f"squashfs: {path} is {found}, but filesystem {filesystem} needs a {wanted} image there. "
+            "Set filesystem to what the image was made with."
+        )
+    _require_unchanged("squashfs", path)
+
+
+def cdroot_files(folder: str, own_names: t.Iterable[str]) -> list[str]:
+    """The regular files below ``folder``, relative to it.
+
+    Raises:
+        StageError: it is no directory, or has a name that live_iso writes itself or that cannot go onto an ISO.
+    """
+    if not os.path.isdir(folder):
+        raise StageError(f"cdroot: {folder} is not a directory on the build host.")
+    taken = [name for name in sorted(own_names) if os.path.lexists(os.path.join(folder, name))]
+    if taken:
+        raise StageError(
+            f"cdroot: {folder} contains {', '.join(taken)}, which live_iso writes itself. Remove it there."
+        )
+    entries = list(walk(folder))
+    for name, dummy in entries:
+        if "\n" in name:
+            raise StageError(f"cdroot: {os.path.join(folder, name)!r} has a line break in its name. Rename it.")
+    return [name for name, status in entries if stat.S_ISREG(status.st_mode)]
+
+
+def _require_unchanged(option: str, path: str) -> None:
+    stamp = Stamp.load(path)
+    damage = output_changed(path, stamp.output) if stamp is not None else None
+    if stamp is not None and damage:
+        raise StageError(f"{option}: {path} {damage}. Build it again with {stamp.stage}, or remove {path}.stage.json.")

@@ -1,0 +1,259 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The stage that packs a root tree into the image of a live system. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+import uuid
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import MIB, Filesystem, ImageRequest
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.erofs import Erofs, ErofsCompression
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.tree import (
+    REQUIRED_DIRECTORIES,
+    TreeScan,
+    excluded_paths,
+    named,
+    scan,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.view import TreeView
+from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs import pack as packing_tool
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.compression import Compression
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.options import ImageOptions
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.pack import Packing, pack
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
+
+# No root tree compresses better than this, so less free space than that cannot do.
+_BEST_RATIO = 64
+
+
+class SquashfsStage(Stage):
+    """Packs a tree.
+
+    Args:
+        output: path of the image.
+        options: what to make of it.
+        predicted: fingerprints by path that check mode foresees.
+        source_date_epoch: see :class:`Stage`.
+        warn: takes a sentence about what the image cannot keep.
+    """
+
+    name = "live_squashfs"
+
+    def __init__(
+        self,
+        output: str,
+        options: ImageOptions,
+        *,
+        predicted: t.Mapping[str, str] | None = None,
+        source_date_epoch: int | None = None,
+        warn: t.Callable[[str], None] = lambda text: None,
+    ) -> None:
+        super().__init__(output, source_date_epoch)
+        self.options = options
+        self._predicted = predicted or {}
+        self._warn = warn
+        self._scan = TreeScan()
+        self._excluded: list[str] = []
+
+    def validate(self) -> None:
+        root = self.options.root
+        self.options.check(with_epoch=self.source_date_epoch is not None)
+        if f"{os.path.realpath(self.output)}/".startswith(os.path.realpath(root).rstrip("/") + "/"):
+            raise StageError(f"dest: {self.output} lies inside root ({root}). Choose a place outside of it.")
+
+    def inputs(self) -> dict[str, t.Any]:
+        options = self.options
+        return {
+            "root": input_artifact(options.root, self._predicted),
+            "filesystem": options.filesystem,
+            "compression": dataclasses.asdict(self.options.how_to_compress()),
+            "size": options.size,
+            "label": options.label,
+            "fscreateoptions": list(options.fscreateoptions),
+            "exclude": sorted(set(options.exclude)),
+            "tools": self._versions(),
+        }
+
+    def _versions(self) -> dict[str, str]:
+        if self.options.filesystem == "erofs":
+            return {Erofs.maker: Erofs().version()}
+        versions = {"mksquashfs": packing_tool.version()}
+        if self.options.nested is not None:
+            versions[self.options.nested.maker] = self.options.nested.version()
+        return versions
+
+    def predicted(self) -> dict[str, t.Any]:
+        return {"filesystem": self.options.filesystem, "compression": self._compression_facts()}
+
+    def _compression_facts(self) -> dict[str, t.Any]:
+        compression = self.options.how_to_compress()
+        if isinstance(compression, ErofsCompression):
+            return {"algorithm": compression.algorithm, "level": None, "block_size": compression.cluster}
+        return {"algorithm": compression.algorithm, "level": compression.level, "block_size": compression.block_size}
+
+    def reads(self) -> list[str]:
+        return [self.options.root]
+
+    def preflight(self) -> None:
+        options = self.options
+        _require_tree(options.root)
+        compression = self.options.how_to_compress()
+        if isinstance(compression, ErofsCompression):
+            Erofs().require(compression)
+            if options.label is not None and not Erofs().has_labels():
+                raise StageError(f"label: {Erofs().version()} of this build host cannot set labels. Leave it out.")
+        else:
+            for tool in packing_tool.TOOLS:
+                find_tool(tool)
+        if self.options.nested is not None:
+            self.options.nested.require()
+        self._excluded = excluded_paths(options.root, options.exclude)
+        self._scan = scan(options.root, self._excluded)
+        if self.options.nested is not None:
+            self.options.nested.refuse(self._scan)
+        if options.filesystem == "squashfs":
+            self._refuse_lost_rights()
+        needed = self._scan.data // _BEST_RATIO + (self._scan.data // 4 if self.options.nested else 0)
+        require_space(os.path.dirname(self.output), needed, f"the image of {options.root}")
+
+    def _refuse_lost_rights(self) -> None:
+        if self._scan.acls_in_force:
+            raise StageError(
+                "filesystem: squashfs has no access control lists, and without those of "
+                f"{named(self._scan.acls_in_force)} somebody would get more rights. Remove them (setfacl -b), exclude "
+                "the files, or choose ext4 or erofs."
+            )
+        lost = self._dropped()
+        if lost:
+            self._warn(f"squashfs cannot keep the access control lists or special attributes of {named(lost)}.")
+
+    def _dropped(self) -> list[str]:
+        return sorted({*self._scan.acls, *self._scan.other_attributes}) if self.options.filesystem == "squashfs" else []
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        folder, name = os.path.split(self.output)
+        scratch = os.path.join(folder, f".{name}.work")
+        remove(scratch)
+        os.mkdir(scratch, 0o755)
+        try:
+            return self._build(work, scratch)
+        finally:
+            remove(scratch)
+
+    def _build(self, work: Work, scratch: str) -> dict[str, t.Any]:
+        compression = self.options.how_to_compress()
+        rootfs_size = None
+        identity: str | None = str(uuid.UUID(hex=fingerprint(self.inputs())[:32], version=5))
+        if isinstance(compression, ErofsCompression):
+            self._make_erofs(work, scratch, compression, str(identity))
+        elif self.options.nested is not None:
+            rootfs_size = self._make_nested(work, scratch, self.options.nested, compression, str(identity))
+        else:
+            identity = None
+            self._pack_tree(work, compression)
+        os.chmod(work.target, 0o644)
+        size = os.path.getsize(work.target)
+        return {
+            "filesystem": self.options.filesystem,
+            "compression": self._compression_facts(),
+            "inodes": self._scan.inodes,
+            "uncompressed_size": self._scan.size,
+            "ratio": round(self._scan.size / size, 2),
+            "rootfs_size": rootfs_size,
+            "uuid": identity,
+            "dropped_attributes": self._dropped(),
+        }
+
+    def _pack_tree(self, work: Work, compression: Compression) -> None:
+        packing = Packing(
+            source=self.options.root,
+            target=work.target,
+            compression=compression,
+            inodes=self._scan.inodes,
+            size=self._scan.size,
+            excluded=tuple(self._excluded),
+            options=self.options.fscreateoptions,
+            processors=self.options.processors,
+            memory=self.options.memory,
+        )
+        pack(packing, work.run, work.progress, "packing the root tree")
+
+    def _make_nested(
+        self,
+        work: Work,
+        scratch: str,
+        filesystem: Filesystem,
+        compression: Compression,
+        identity: str,
+    ) -> int:
+        container = os.path.join(scratch, "container")
+        os.makedirs(os.path.join(container, "LiveOS"))
+        request = ImageRequest(
+            path=os.path.join(container, "LiveOS", "rootfs.img"),
+            view=TreeView(self.options.root, self._excluded, _subfolder(scratch, "tree")),
+            scan=self._scan,
+            size=self.options.size * MIB if self.options.size else filesystem.default_size(self._scan),
+            label=self.options.label,
+            uuid=identity,
+            options=self.options.fscreateoptions,
+            source_date_epoch=self.source_date_epoch,
+            scratch=_subfolder(scratch, "files"),
+        )
+        work.progress.step(f"making the {filesystem.name} image")
+        filesystem.make(request, work.run)
+        packing = Packing(
+            source=container,
+            target=work.target,
+            compression=compression,
+            inodes=3,
+            size=request.size,
+            processors=self.options.processors,
+            memory=self.options.memory,
+        )
+        pack(packing, work.run, work.progress, f"packing the {filesystem.name} image")
+        return request.size
+
+    def _make_erofs(self, work: Work, scratch: str, compression: ErofsCompression, identity: str) -> None:
+        work.progress.step("packing the root tree")
+        Erofs().make(
+            work.target,
+            TreeView(self.options.root, self._excluded, _subfolder(scratch, "tree")),
+            self._scan,
+            compression,
+            uuid=identity,
+            label=self.options.label,
+            options=self.options.fscreateoptions,
+            source_date_epoch=self.source_date_epoch,
+            run=work.run,
+        )
+
+
+def _subfolder(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)
+    os.mkdir(path)
+    return path
+
+
+def _require_tree(root: str) -> None:
+    if not os.path.isdir(root):
+        raise StageError(f"root: {root} is not a directory. Build the root tree first, such as with live_rootfs.")
+    # lstat: a link would lead into the build host.
+    missing = [
+        name
+        for name in REQUIRED_DIRECTORIES
+        if os.path.islink(os.path.join(root, name)) or not os.path.isdir(os.path.join(root, name))
+    ]
+    if missing:
+        raise StageError(
+            f"root: {root} has no directories {', '.join(missing)}. A live system mounts there, and the initrd tells a "
+            "root tree by them. Create them in the tree, or check that root names the right one."
+        )
