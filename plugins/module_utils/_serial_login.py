@@ -21,8 +21,10 @@ _REFUSALS = re.compile(r"Login incorrect|Authentication failure|Permission denie
 
 _TIMED_OUT = re.compile(r"login: timed out after|Login timed out")
 
-# Silence after which Enter is pressed. A prompt may have got lost, or a name.
-_POKE_SECONDS = 30.0
+# Silence after which Enter is pressed, since a login prompt may have got lost, or a name. The latter is rare, and a
+# very slow guest may take Enter for an empty password.
+_PROMPT_SECONDS = 30.0
+_ANSWER_SECONDS = 120.0
 # How long the password prompt may take when another login prompt has come after the name was given.
 _LATE_SECONDS = 6.0
 # How long repeated prompts and the remark on an automatic login may trail behind a prompt.
@@ -102,7 +104,7 @@ class SerialLogin:
 
     def _reach_prompt(self, end: float) -> bool:
         """Wait for the login prompt; False when somebody is being logged in without one."""
-        self._wait((LOGIN_PROMPT,), end, "no login prompt came")
+        self._wait((LOGIN_PROMPT,), end, _PROMPT_SECONDS, "no login prompt came")
         self._console.listen(_SETTLE_SECONDS)
         automatic = self._console.text.find([_AUTOMATIC_LOGIN]) is not None
         while self._console.text.find([LOGIN_PROMPT]):
@@ -112,7 +114,8 @@ class SerialLogin:
     def _answer_password(self, password: str, end: float) -> bool:
         """Answer the password prompt; False when getty asks for the name again."""
         prompt, before = self._account.password_prompt, self._console.text.cursor
-        match = self._wait((prompt, LOGIN_PROMPT), end, f"no password prompt came for the user {self._account.user}")
+        failure = f"no password prompt came for the user {self._account.user}"
+        match = self._wait((prompt, LOGIN_PROMPT), end, _ANSWER_SECONDS, failure)
         if match.re == LOGIN_PROMPT:
             try:
                 # Perhaps a late repetition of the prompt that was answered already.
@@ -123,11 +126,11 @@ class SerialLogin:
         self._console.send_line(password)
         return True
 
-    def _wait(self, patterns: t.Sequence[re.Pattern[str]], end: float, failure: str) -> re.Match[str]:
-        """Wait until ``end``, pressing Enter at times: getty then asks again, and login(1) does not mind."""
+    def _wait(self, patterns: t.Sequence[re.Pattern[str]], end: float, patience: float, failure: str) -> re.Match[str]:
+        """Wait until ``end``, pressing Enter after each ``patience`` of silence: getty then asks again."""
         while (left := end - time.monotonic()) > 0:
             try:
-                match = self._console.wait_for([*patterns, *self._fail_patterns], min(left, _POKE_SECONDS))
+                match = self._console.wait_for([*patterns, *self._fail_patterns], min(left, patience))
             except ConsoleTimeout:
                 self._console.send(b"\r")
                 continue

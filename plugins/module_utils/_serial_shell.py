@@ -71,7 +71,7 @@ _SAFE_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 
 # Lines of the console that are only there for us.
-_MARKER_LINE = re.compile(r"^.*\blf(?:\"\")?[0-9a-f]{2}(?:\"\")?[0-9a-f]{8}n\d+m.*\n?", re.MULTILINE)
+_MARKER_LINE = re.compile(r"^.*\blf\\?_[0-9a-f]{10}n\d+m.*\n?", re.MULTILINE)
 
 
 class ShellError(Exception):
@@ -112,7 +112,7 @@ class SerialShell:
 
     def __init__(self, console: SerialConsole) -> None:
         self._console = console
-        self._nonce = f"lf{secrets.token_hex(5)}"
+        self._nonce = f"lf_{secrets.token_hex(5)}"
         self._steps = 0
 
     def open(self, seconds: float, refusals: t.Mapping[re.Pattern[str], str] | None = None) -> None:
@@ -149,7 +149,7 @@ class SerialShell:
         marker = self._next_marker()
         end = re.compile(rf"<{marker}:(\d+): *(\d*)\s*:([0-9a-f]*)>".encode())
         started = time.monotonic()
-        self._console.send_line(f'sh "$LF/run" "$LF" {_split(marker)}')
+        self._console.send_line(f'sh "$LF/run" "$LF" {_typed(marker)}')
         try:
             match = self._console.wait_for_bytes(end, seconds)
         except ConsoleTimeout:
@@ -169,7 +169,7 @@ class SerialShell:
             ConsoleClosed: it has powered off.
         """
         marker = self._next_marker()
-        self._console.send_line(f"{{ {_POWER_OFF}; }} >/dev/null 2>&1 || echo {_split(marker)}")
+        self._console.send_line(f"{{ {_POWER_OFF}; }} >/dev/null 2>&1 || echo {_typed(marker)}")
         with contextlib.suppress(ConsoleTimeout):
             self._console.wait_for([re.compile(marker)], seconds)
 
@@ -179,7 +179,7 @@ class SerialShell:
         patience = 1.0
         while True:
             marker = self._next_marker()
-            self._console.send_line(f"echo {_split(marker)}")
+            self._console.send_line(f"echo {_typed(marker)}")
             answer = re.compile(marker)
             try:
                 match = self._console.wait_for([answer, *refusals], min(patience, max(end - time.monotonic(), 0)))
@@ -196,7 +196,7 @@ class SerialShell:
         """Have the shell do something that may be done twice, and return its exit status."""
         for dummy in range(_STEP_TRIES):
             marker = self._next_marker()
-            self._console.send_line(f'{line}; echo "<"{_split(marker)}":$?>"')
+            self._console.send_line(f'{line}; echo "<"{_typed(marker)}":$?>"')
             try:
                 return int(self._console.wait_for([re.compile(rf"<{marker}:(\d+)>")], _STEP_SECONDS)[1])
             except ConsoleTimeout:
@@ -226,7 +226,7 @@ class SerialShell:
         data = b""
         for dummy in range(_SHOW_TRIES):
             marker = self._next_marker()
-            self._console.send_line(f'sh "$LF/show" "$LF" {_split(marker)}')
+            self._console.send_line(f'sh "$LF/show" "$LF" {_typed(marker)}')
             try:
                 self._console.wait_for_bytes(re.compile(rf"<{marker}\r?\n".encode()), patience)
                 begin = self._console.raw.cursor
@@ -252,9 +252,13 @@ def without_markers(text: str) -> str:
     return _MARKER_LINE.sub("", text)
 
 
-def _split(marker: str) -> str:
-    """The marker as a shell word that does not contain it."""
-    return f'"{marker[:4]}""{marker[4:]}"'
+def _typed(marker: str) -> str:
+    """The marker as a shell word that does not contain it.
+
+    No quotes: a starting shell may lose the first half of a line, and a single quote would swallow all lines after it.
+    The backslash means the same to all shells (fish knows escapes of letters, hence the underscore).
+    """
+    return marker.replace("_", "\\_")
 
 
 def _octal(data: bytes) -> str:
