@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import StageAction
+from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
 
 
-class ActionModule(StageAction):
+class ActionModule(WatchedAction):
     """Follows a stage that an earlier task started with C(async) and C(poll: 0)."""
 
     _supports_async = False

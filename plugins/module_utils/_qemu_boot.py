@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._qemu import Machine
 from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import (
     DEFAULT_LOGIN_SECONDS,
@@ -36,10 +37,14 @@ from ansible_collections.liveforge.images.plugins.module_utils._serial_shell imp
     ShellError,
     without_markers,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_text import last_lines
+from ansible_collections.liveforge.images.plugins.module_utils._serial_text import TextCleaner, last_lines
 
 # What is returned of the console, in characters: Ansible is slow with results of megabytes.
 CONSOLE_LIMIT = 200_000
+# What is told of the console while the machine runs: one line now and then, so that it does not look dead.
+_SECONDS_BETWEEN_LINES = 5.0
+_SHOWN_COLUMNS = 100
+_SHOWN_TAIL = 4096
 _LINES_IN_MESSAGE = 40
 # Firmware and boot loaders poll the keyboard, and lose keys that come faster.
 _SECONDS_BETWEEN_KEYS = 0.15
@@ -69,7 +74,41 @@ class BootReport:
     powered_off: bool = False
 
 
-def boot(program: str, machine: Machine, plan: BootPlan, folder: str, log_path: str, report: BootReport) -> None:
+class _NarratedLog:
+    """A log file of the console that also says, every few seconds, what its last line is."""
+
+    def __init__(self, stream: t.BinaryIO, progress: Progress) -> None:
+        self._stream = stream
+        self._progress = progress
+        self._cleaner = TextCleaner()
+        self._tail = ""
+        self._told = 0.0
+
+    def write(self, data: bytes) -> int:
+        """Write to the log, and tell the last whole line when it is time."""
+        self._tail = (self._tail + self._cleaner.feed(data))[-_SHOWN_TAIL:]
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_LINES:
+            line = last_lines(without_markers(self._tail.rpartition("\n")[0]), 1).strip()
+            if line:
+                self._told = now
+                self._progress.step(f"console: {line[:_SHOWN_COLUMNS]}")
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        """Flush the log."""
+        self._stream.flush()
+
+
+def boot(
+    program: str,
+    machine: Machine,
+    plan: BootPlan,
+    folder: str,
+    log_path: str,
+    report: BootReport,
+    progress: Progress,
+) -> None:
     """Boot, look, run the commands, shut down.
 
     Args:
@@ -79,12 +118,13 @@ def boot(program: str, machine: Machine, plan: BootPlan, folder: str, log_path: 
         folder: an existing private folder for temporary files.
         log_path: file for the bytes of the console; can be followed while the machine runs.
         report: filled as things happen, so that it also tells how far a failed boot came.
+        progress: told what the console shows.
 
     Raises:
         StageError: something that was expected did not happen, or something happened that must not.
     """
     with open(log_path, "wb") as log, QemuProcess(program, machine, folder) as qemu:
-        console = SerialConsole(qemu.serial.fileno(), log, qemu.check_firmware)
+        console = SerialConsole(qemu.serial.fileno(), _NarratedLog(log, progress), qemu.check_firmware)
         report.argv = qemu.argv
         started = time.monotonic()
         try:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._qemu import (
     PROGRAM,
     Drive,
@@ -25,6 +26,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot import
 from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import BootPlan, plan_from_options
 from ansible_collections.liveforge.images.plugins.module_utils._qemu_firmware import find_firmware, with_own_variables
 from ansible_collections.liveforge.images.plugins.module_utils._qemu_process import termination_cleans_up, version_of
+from ansible_collections.liveforge.images.plugins.module_utils._stage_module import end_with
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -33,6 +35,8 @@ if t.TYPE_CHECKING:
 def run_boot_module(module: AnsibleModule) -> t.NoReturn:
     """Do what the module's options say, and end the module."""
     options = module.params
+    end_with(options["controller_processes"])
+    progress = Progress(None if module.check_mode else options["progress_file"], "live_boot")
     try:
         plan = plan_from_options(options)
         machine = machine_from_options(options)
@@ -46,7 +50,12 @@ def run_boot_module(module: AnsibleModule) -> t.NoReturn:
         module.fail_json(msg=problem.message, **problem.details)
     machine = dataclasses.replace(machine, accelerator=accelerator.name)
     report = BootReport()
-    problem_message = None if module.check_mode else _boot(program, machine, plan, options, module.tmpdir, report)
+    problem_message = None
+    if not module.check_mode:
+        try:
+            problem_message = _boot(program, machine, plan, options, module.tmpdir, report, progress)
+        finally:
+            progress.close()
     result = {
         "changed": any(drive.is_written for drive in machine.all_drives),
         "accelerator": accelerator.name,
@@ -97,14 +106,20 @@ def machine_from_options(options: t.Mapping[str, t.Any]) -> Machine:
 
 
 def _boot(
-    program: str, machine: Machine, plan: BootPlan, options: t.Mapping[str, t.Any], base: str, report: BootReport
+    program: str,
+    machine: Machine,
+    plan: BootPlan,
+    options: t.Mapping[str, t.Any],
+    base: str,
+    report: BootReport,
+    progress: Progress,
 ) -> str | None:
     """Boot with everything temporary below ``base``; the message of the failure, if it is one."""
     kept_log = options["console_log"]
     with termination_cleans_up(), tempfile.TemporaryDirectory(prefix="boot-", dir=base) as folder:
         machine = dataclasses.replace(machine, firmware=with_own_variables(machine.firmware, folder))
         try:
-            boot(program, machine, plan, folder, kept_log or os.path.join(folder, "console.log"), report)
+            boot(program, machine, plan, folder, kept_log or os.path.join(folder, "console.log"), report, progress)
         except StageError as problem:
             where = f"The whole console is in {kept_log}." if kept_log else "Set console_log to keep the whole console."
             return f"{problem.message}\n{where}"

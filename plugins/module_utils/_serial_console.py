@@ -80,6 +80,16 @@ class Transcript(t.Generic[t.AnyStr]):
         return first
 
 
+class ConsoleLog(t.Protocol):
+    """Where the bytes of a console go: a binary file, or something like it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take bytes."""
+
+    def flush(self) -> None:
+        """Let readers see them."""
+
+
 class SerialConsole:
     """Reads a console for as long as it is waited for, keeping the text and logging the bytes.
 
@@ -89,7 +99,7 @@ class SerialConsole:
         check: called at least every half second while waiting; what it raises ends the wait.
     """
 
-    def __init__(self, fd: int, log: t.BinaryIO, check: t.Callable[[], None] = lambda: None) -> None:
+    def __init__(self, fd: int, log: ConsoleLog, check: t.Callable[[], None] = lambda: None) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
         self._log = log

@@ -36,7 +36,7 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
     """Run the stage that ``make_stage`` builds from the module's options, and end the module with its outcome."""
     os.umask(0o022)
     signal.signal(signal.SIGTERM, _stop)
-    _end_with(module.params["controller_processes"])
+    end_with(module.params["controller_processes"])
     run: StageRun | None = None
     only_decide = module.check_mode or module.params["decide_only"]
     try:
@@ -91,7 +91,7 @@ def _stop(signum: int, dummy: t.Any) -> t.NoReturn:
     raise SystemExit(128 + signum)
 
 
-def _end_with(processes: t.Sequence[str]) -> None:
+def end_with(processes: t.Sequence[str]) -> None:
     """End this process soon after any of ``processes`` (``pid:start time``) has ended.
 
     The action plugin names itself when the build host is the controller: killing ansible-playbook must then end the

@@ -287,6 +287,18 @@ options:
       - File on the build host for all that the console shows, byte by byte. It can be followed while the test runs.
       - By default only the text in RV(console) is kept.
     type: path
+  progress_file:
+    description:
+      - File on the build host in which the module tells what the console shows while it runs.
+      - Set by the action plugin of the module, which shows it live. There is no need to set it.
+    type: path
+  controller_processes:
+    description:
+      - Processes on this host, as V(pid:start time), with which the module ends.
+      - Set by the action plugin when the build host is the controller itself. There is no need to set it.
+    type: list
+    elements: str
+    default: []
 notes:
   - Without KVM everything takes five to ten times as long. The default limits leave room for that.
   - The guest may not reboot. QEMU ends when it does, and unless that was waited for, the test fails.
@@ -519,6 +531,8 @@ def main() -> t.NoReturn:
             "shutdown_timeout": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 900},
             "console_log": {"type": "path"},
+            "progress_file": {"type": "path"},
+            "controller_processes": {"type": "list", "elements": "str", "default": []},
         },
         required_one_of=[["image", "kernel"]],
         required_by={"initrd": "kernel", "append": "kernel"},

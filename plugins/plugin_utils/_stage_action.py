@@ -2,30 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Controller side of all stage modules. Private to this collection.
-
-Ships what a stage needs, runs it detached, shows its progress live.
-"""
+"""Controller side of all stage modules: ships what a stage needs and starts it. Private to this collection."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-import time
 import typing as t
-import uuid
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._stage_module import process_start_time
-
-display = Display()
+from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
 
 # Options of each module whose items name something on the controller (key ``src``).
 _SHIPPED = {
@@ -35,18 +25,9 @@ _SHIPPED = {
 # The dracut module of this collection; it goes to the build host like one of the user's.
 _LIVE_OVERLAY = os.path.join("roles", "live_image", "files", "dracut", "90live-overlay")
 
-_TIME_LIMIT = 24 * 3600
-_RECONNECT_LIMIT = 3600
-_QUIET_LIMIT = 30
 
-
-class StageAction(ActionBase):
-    """Runs one stage module on the build host.
-
-    The module runs detached (as with C(async)), so that a lost connection does not lose the build; its progress is
-    read from a small file and displayed. On the controller itself there is no connection to lose: there the build ends
-    with the playbook that started it.
-    """
+class StageAction(WatchedAction):
+    """Runs one stage module: describes and ships what lies on the controller, and starts a build only when needed."""
 
     _supports_check_mode = True
     _supports_async = True
@@ -60,9 +41,7 @@ class StageAction(ActionBase):
             sources = self._describe_sources(arguments)
         except (StageError, AnsibleError) as problem:
             raise AnsibleActionFail(str(problem)) from problem
-        if self._connection.transport == "local":
-            # ansible-playbook itself: this process is a worker of its, which ends with the task.
-            arguments["controller_processes"] = [f"{os.getppid()}:{process_start_time(os.getppid())}"]
+        arguments.update(self.tied_to_controller())
         if self._task.check_mode:
             result = self._execute_module(module_args=arguments, task_vars=variables)
             # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.
@@ -76,10 +55,10 @@ class StageAction(ActionBase):
             self._task.async_val = background
             self._ship(arguments["dest"], sources, variables)
             return self._start(arguments, variables)
-        result = self._run_watched(arguments, variables)
+        result = self.run_watched(arguments, variables)
         if result.get("failed") and result.get("missing_inputs"):
             self._ship(arguments["dest"], sources, variables, result["missing_inputs"])
-            result = self._run_watched(arguments, variables)
+            result = self.run_watched(arguments, variables)
         return result
 
     def _describe_sources(self, arguments: dict[str, t.Any]) -> dict[str, str]:
@@ -157,109 +136,6 @@ class StageAction(ActionBase):
         copied = copier.run(task_vars=variables)
         if copied.get("failed"):
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {copied.get('msg')}", result=copied)
-
-    def _run_watched(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Start the module detached and follow it to its end."""
-        self._task.async_val = _TIME_LIMIT
-        try:
-            started = self._start(arguments, variables)
-        finally:
-            self._task.async_val = 0
-        if started.get("ansible_job_id") is None:
-            return started
-        return self.follow(started["ansible_job_id"], started["progress_file"], variables)
-
-    def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Start the module detached, for as many seconds as the task's async says."""
-        progress_file = self._connection._shell.join_path(
-            self._async_folder(), f"liveforge-{uuid.uuid4().hex}.progress"
-        )
-        started = self._execute_module(
-            module_args={**arguments, "progress_file": progress_file}, task_vars=variables, wrap_async=True
-        )
-        return {**started, "progress_file": progress_file}
-
-    def follow(self, job: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Show the progress of a module that was started detached, until it ends; returns its result."""
-        folder = self._async_folder()
-        result = self._follow(job, folder, progress_file, variables)
-        self._job_status(job, folder, variables, mode="cleanup")
-        for key in ("ansible_job_id", "started", "finished", "results_file"):
-            result.pop(key, None)
-        return result
-
-    def _async_folder(self) -> str:
-        return self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
-
-    def _follow(self, job: str, folder: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        shown = _Shown(variables.get("inventory_hostname", "localhost"))
-        pause = 0.2
-        last_answer = last_status = time.monotonic()
-        while True:
-            try:
-                progress = self._read_progress(progress_file)
-                now = last_answer = time.monotonic()
-                # No progress file: not started yet, or over. An old one: perhaps killed. Only then ask for the job.
-                if progress is None or now - last_status >= _QUIET_LIMIT:
-                    last_status = now
-                    result = self._job_status(job, folder, variables)
-                    if result.get("finished"):
-                        return result
-                if progress is not None:
-                    shown.show(progress)
-            except AnsibleConnectionFailure as problem:
-                if time.monotonic() - last_answer > _RECONNECT_LIMIT:
-                    raise
-                display.warning(f"Connection lost, the build goes on and will be found again: {problem}")
-                self._connection.reset()
-                time.sleep(5)
-            time.sleep(pause)
-            pause = min(2.0 if self._connection.transport == "local" else 5.0, pause * 1.5)
-
-    def _read_progress(self, path: str) -> dict[str, t.Any] | None:
-        answer = self._low_level_execute_command(f"cat {self._connection._shell.quote(path)} 2>/dev/null || true")
-        try:
-            return t.cast("dict[str, t.Any]", json.loads(answer.get("stdout", "")))
-        except ValueError:
-            return None
-
-    def _job_status(self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status") -> dict[str, t.Any]:
-        return self._execute_module(
-            module_name="ansible.legacy.async_status",
-            module_args={"jid": job, "mode": mode, "_async_dir": folder},
-            task_vars=variables,
-        )
-
-
-class _Shown:
-    """Decides which progress reports are worth a line, and prints them.
-
-    A line for every new step, for every tenth of progress, and at least every 15 s, so that neither a person nor a
-    watchdog takes a long step for a dead one.
-    """
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._step = ""
-        self._tenth = -1
-        self._time = 0.0
-        self._started: float | None = None
-
-    def show(self, progress: dict[str, t.Any]) -> None:
-        step = progress["step"]
-        percent = progress.get("percent")
-        tenth = -1 if percent is None else int(percent) // 10
-        now = time.monotonic()
-        if step == self._step and tenth == self._tenth and now - self._time < 15:
-            return
-        if step == self._step and tenth != self._tenth and now - self._time < 1:
-            return
-        self._step, self._tenth, self._time = step, tenth, now
-        if self._started is None:
-            # The build host's clock may differ from ours: take only the difference of its own two times.
-            self._started = now - max(0, progress["time"] - progress["started"])
-        share = "" if percent is None else f" {percent}%"
-        display.display(f"[{self._host}] {progress['stage']}: {step}{share} ({now - self._started:.0f} s)")
 
 
 def _collection_path(relative: str) -> str:

@@ -1,0 +1,143 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Running a module detached and showing its progress live. Private to this collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+import uuid
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.liveforge.images.plugins.module_utils._stage_module import process_start_time
+
+display = Display()
+
+_TIME_LIMIT = 24 * 3600
+_RECONNECT_LIMIT = 3600
+_QUIET_LIMIT = 30
+
+
+class WatchedAction(ActionBase):
+    """Runs a module detached (as with C(async)) and shows its progress live; a lost connection does not end it.
+
+    The module reports to a small file, see module_utils/_progress.py. On the controller itself there is no connection
+    to lose: there the module ends with the playbook that started it.
+    """
+
+    def tied_to_controller(self) -> dict[str, t.Any]:
+        """The option that makes a module on this very host end with ansible-playbook."""
+        if self._connection.transport != "local":
+            return {}
+        # ansible-playbook itself: this process is a worker of its, which ends with the task.
+        return {"controller_processes": [f"{os.getppid()}:{process_start_time(os.getppid())}"]}
+
+    def run_watched(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Start the module detached and follow it to its end."""
+        self._task.async_val = _TIME_LIMIT
+        try:
+            started = self._start(arguments, variables)
+        finally:
+            self._task.async_val = 0
+        if started.get("ansible_job_id") is None:
+            return started
+        return self.follow(started["ansible_job_id"], started["progress_file"], variables)
+
+    def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Start the module detached, for as many seconds as the task's async says."""
+        progress_file = self._connection._shell.join_path(
+            self._async_folder(), f"liveforge-{uuid.uuid4().hex}.progress"
+        )
+        started = self._execute_module(
+            module_args={**arguments, "progress_file": progress_file}, task_vars=variables, wrap_async=True
+        )
+        return {**started, "progress_file": progress_file}
+
+    def follow(self, job: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Show the progress of a module that was started detached, until it ends; returns its result."""
+        folder = self._async_folder()
+        result = self._follow(job, folder, progress_file, variables)
+        self._job_status(job, folder, variables, mode="cleanup")
+        for key in ("ansible_job_id", "started", "finished", "results_file"):
+            result.pop(key, None)
+        return result
+
+    def _async_folder(self) -> str:
+        return self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
+
+    def _follow(self, job: str, folder: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        shown = _Shown(variables.get("inventory_hostname", "localhost"))
+        pause = 0.2
+        last_answer = last_status = time.monotonic()
+        while True:
+            try:
+                progress = self._read_progress(progress_file)
+                now = last_answer = time.monotonic()
+                # No progress file: not started yet, or over. An old one: perhaps killed. Only then ask for the job.
+                if progress is None or now - last_status >= _QUIET_LIMIT:
+                    last_status = now
+                    result = self._job_status(job, folder, variables)
+                    if result.get("finished"):
+                        return result
+                if progress is not None:
+                    shown.show(progress)
+            except AnsibleConnectionFailure as problem:
+                if time.monotonic() - last_answer > _RECONNECT_LIMIT:
+                    raise
+                display.warning(f"Connection lost, the build goes on and will be found again: {problem}")
+                self._connection.reset()
+                time.sleep(5)
+            time.sleep(pause)
+            pause = min(2.0 if self._connection.transport == "local" else 5.0, pause * 1.5)
+
+    def _read_progress(self, path: str) -> dict[str, t.Any] | None:
+        answer = self._low_level_execute_command(f"cat {self._connection._shell.quote(path)} 2>/dev/null || true")
+        try:
+            return t.cast("dict[str, t.Any]", json.loads(answer.get("stdout", "")))
+        except ValueError:
+            return None
+
+    def _job_status(self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status") -> dict[str, t.Any]:
+        return self._execute_module(
+            module_name="ansible.legacy.async_status",
+            module_args={"jid": job, "mode": mode, "_async_dir": folder},
+            task_vars=variables,
+        )
+
+
+class _Shown:
+    """Decides which progress reports are worth a line, and prints them.
+
+    A line for every new step, for every tenth of progress, and at least every 15 s, so that neither a person nor a
+    watchdog takes a long step for a dead one.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._step = ""
+        self._tenth = -1
+        self._time = 0.0
+        self._started: float | None = None
+
+    def show(self, progress: dict[str, t.Any]) -> None:
+        step = progress["step"]
+        percent = progress.get("percent")
+        tenth = -1 if percent is None else int(percent) // 10
+        now = time.monotonic()
+        if step == self._step and tenth == self._tenth and now - self._time < 15:
+            return
+        if step == self._step and tenth != self._tenth and now - self._time < 1:
+            return
+        self._step, self._tenth, self._time = step, tenth, now
+        if self._started is None:
+            # The build host's clock may differ from ours: take only the difference of its own two times.
+            self._started = now - max(0, progress["time"] - progress["started"])
+        share = "" if percent is None else f" {percent}%"
+        display.display(f"[{self._host}] {progress['stage']}: {step}{share} ({now - self._started:.0f} s)")
