@@ -468,14 +468,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_module import run_boot_module
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot_module import run_boot_module
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot_plan import (
     DEFAULT_FAIL_PATTERNS,
     DEFAULT_LOGIN_SECONDS,
     DEFAULT_MENU_PATTERN,
     DEFAULT_MILESTONE_SECONDS,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_login import PASSWORD_PROMPT
+from ansible_collections.liveforge.images.plugins.module_utils._serial.login import PASSWORD_PROMPT
 
 DISKS = {
     "path": {"type": "path", "required": True},

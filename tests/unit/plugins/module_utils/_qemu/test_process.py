@@ -20,14 +20,14 @@ import time
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import Drive, Machine
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_process import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import Drive, Machine
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.process import (
     FirmwareGaveUp,
     QemuProcess,
     termination_cleans_up,
     version_of,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_qmp import QmpClient, QmpError
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.qmp import QmpClient, QmpError
 
 MACHINE = Machine("tcg", memory=64)
 

@@ -21,8 +21,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils._serial_console import ConsoleClosed, SerialConsole
-from ansible_collections.liveforge.images.plugins.module_utils._serial_shell import (
+from ansible_collections.liveforge.images.plugins.module_utils._serial.console import ConsoleClosed, SerialConsole
+from ansible_collections.liveforge.images.plugins.module_utils._serial.shell import (
     CommandTimeout,
     SerialShell,
     ShellError,

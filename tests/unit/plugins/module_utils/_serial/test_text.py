@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils._serial_text import TextCleaner, last_lines
+from ansible_collections.liveforge.images.plugins.module_utils._serial.text import TextCleaner, last_lines
 
 CASES = {
     "plain": (b"one\r\ntwo\r\n", "one\ntwo\n"),

@@ -14,9 +14,9 @@ import subprocess
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils import _qemu_accelerator
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_accelerator import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu import accelerator
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.accelerator import (
     boot_sector,
     choose_accelerator,
     probe,
@@ -34,8 +34,8 @@ def qemu() -> str:
 def memory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """A folder of our own for verdicts, and a KVM device that can be opened whatever this host has."""
     folder = tmp_path / "memory"
-    monkeypatch.setattr(_qemu_accelerator, "_memory_folder", lambda: str(folder))
-    monkeypatch.setattr(_qemu_accelerator, "KVM_DEVICE", os.devnull)
+    monkeypatch.setattr(accelerator, "_memory_folder", lambda: str(folder))
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", os.devnull)
     return folder
 
 
@@ -66,7 +66,7 @@ def test_the_sector_does_its_work(qemu: str) -> None:
 def test_a_sector_that_stops_half_way_is_no_success(qemu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     jump_to_itself = bytes.fromhex("ebfe")
     code = boot_sector()
-    monkeypatch.setattr(_qemu_accelerator, "boot_sector", lambda: code[:0x5B] + jump_to_itself + code[0x5D:])
+    monkeypatch.setattr(accelerator, "boot_sector", lambda: code[:0x5B] + jump_to_itself + code[0x5D:])
     assert "did not end within 2 s" in probe(qemu, "tcg", 2).reason
 
 
@@ -128,7 +128,7 @@ def test_what_is_asked_for_is_not_probed(tmp_path: pathlib.Path, memory: pathlib
 
 
 def test_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_qemu_accelerator, "KVM_DEVICE", "/no/such/device")
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", "/no/such/device")
     verdict = choose_accelerator("auto", "/no/such/program", "QEMU 1")
     assert (verdict.name, verdict.reason) == ("tcg", "This host has no /no/such/device.")
     with pytest.raises(StageError, match="accelerator=kvm cannot be had"):

@@ -14,18 +14,18 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.accelerator import Accelerator, choose_accelerator
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot import BootReport, boot
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot_plan import BootPlan, plan_from_options
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.firmware import find_firmware, with_own_variables
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import (
     PROGRAM,
     Drive,
     Machine,
     Network,
     image_format,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_accelerator import Accelerator, choose_accelerator
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot import BootReport, boot
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import BootPlan, plan_from_options
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_firmware import find_firmware, with_own_variables
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_process import termination_cleans_up, version_of
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.process import termination_cleans_up, version_of
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import end_with
 
 if t.TYPE_CHECKING:

@@ -16,7 +16,7 @@ import shutil
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import Firmware
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import Firmware
 
 # Order of precedence of docs/interop/firmware.json; a file hides one of the same name in a later folder.
 DESCRIPTION_FOLDERS = ("/etc/qemu/firmware", "/usr/share/qemu/firmware")

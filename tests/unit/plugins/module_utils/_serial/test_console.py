@@ -21,14 +21,14 @@ import typing as t
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils import _serial_console
-from ansible_collections.liveforge.images.plugins.module_utils._serial_console import (
+from ansible_collections.liveforge.images.plugins.module_utils._serial import console as console_module
+from ansible_collections.liveforge.images.plugins.module_utils._serial.console import (
     ConsoleClosed,
     ConsoleTimeout,
     SerialConsole,
     Transcript,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_login import Account, LoginError, SerialLogin
+from ansible_collections.liveforge.images.plugins.module_utils._serial.login import Account, LoginError, SerialLogin
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_anchors_match_at_lines_only(line: tuple[SerialConsole, socket.socket, i
 
 
 def test_long_transcript_is_cut_and_stays_searchable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_serial_console, "_REMEMBERED", 1000)
+    monkeypatch.setattr(console_module, "_REMEMBERED", 1000)
     transcript = Transcript("")
     for number in range(1000):
         transcript.add(f"line {number}\n")
@@ -200,7 +200,7 @@ def test_login_among_kernel_messages() -> None:
 
 
 def test_login_when_the_first_name_gets_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._LATE_SECONDS", 0.3)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial.login._LATE_SECONDS", 0.3)
     lossy = 'if [ -z "$lost" ]; then lost=yes; continue; fi'
     with getty(lossy) as console:
         SerialLogin(console, ACCOUNT).run(30)
@@ -208,7 +208,7 @@ def test_login_when_the_first_name_gets_lost(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_login_when_the_prompt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._PROMPT_SECONDS", 0.5)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial.login._PROMPT_SECONDS", 0.5)
     with getty() as console:
         console.wait_for([re.compile("tiny login: ")], 5)
         SerialLogin(console, ACCOUNT).run(20)
@@ -217,7 +217,7 @@ def test_login_when_the_prompt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_slow_password_prompt_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enter is pressed meanwhile; login(1) throws away what was typed before its prompt."""
-    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial_login._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("ansible_collections.liveforge.images.plugins.module_utils._serial.login._ANSWER_SECONDS", 0.5)
     with getty(f"sleep 1.8; {FLUSH}") as console:
         SerialLogin(console, ACCOUNT).run(20)
         assert console.wait_for([WELCOME], 5)

@@ -17,7 +17,9 @@ import typing as t
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.firmware import find_firmware, with_own_variables
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.keys import UnknownKey, key_chords, serial_bytes
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import (
     PROGRAM,
     Channels,
     Drive,
@@ -27,8 +29,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._qemu import (
     command_line,
     image_format,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_firmware import find_firmware, with_own_variables
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_keys import UnknownKey, key_chords, serial_bytes
 
 CHANNELS = Channels(serial_fd=7, qmp_fd=9, firmware_log="/x/firmware.log")
 MACHINE = Machine("tcg", boot_drive=Drive("/x/live.iso", interface="cdrom", readonly=True))

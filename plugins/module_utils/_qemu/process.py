@@ -17,8 +17,8 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import killed_with_us
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import Channels, Machine, command_line
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_qmp import QmpClient, QmpError
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import Channels, Machine, command_line
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.qmp import QmpClient, QmpError
 
 _FIRMWARE_FOUND_NOTHING = "No bootable device."
 _SECONDS_TO_QUIT = 5.0

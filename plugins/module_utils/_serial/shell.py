@@ -27,7 +27,7 @@ import secrets
 import time
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._serial_console import ConsoleTimeout, SerialConsole
+from ansible_collections.liveforge.images.plugins.module_utils._serial.console import ConsoleTimeout, SerialConsole
 
 # Bytes of a file that are typed in one line. Quoting makes each four characters at most, and the line editor of
 # busybox, which cannot be turned off, takes 1023.

@@ -14,30 +14,30 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
-from ansible_collections.liveforge.images.plugins.module_utils._qemu import Machine
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot_plan import (
     DEFAULT_LOGIN_SECONDS,
     BootPlan,
     Command,
     Menu,
     Milestone,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_keys import key_chords, serial_bytes
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_process import FirmwareGaveUp, QemuProcess
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_qmp import QmpError
-from ansible_collections.liveforge.images.plugins.module_utils._serial_console import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.keys import key_chords, serial_bytes
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine import Machine
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.process import FirmwareGaveUp, QemuProcess
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.qmp import QmpError
+from ansible_collections.liveforge.images.plugins.module_utils._serial.console import (
     ConsoleClosed,
     ConsoleTimeout,
     SerialConsole,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_login import LoginError, SerialLogin
-from ansible_collections.liveforge.images.plugins.module_utils._serial_shell import (
+from ansible_collections.liveforge.images.plugins.module_utils._serial.login import LoginError, SerialLogin
+from ansible_collections.liveforge.images.plugins.module_utils._serial.shell import (
     CommandTimeout,
     SerialShell,
     ShellError,
     without_markers,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_text import TextCleaner, last_lines
+from ansible_collections.liveforge.images.plugins.module_utils._serial.text import TextCleaner, last_lines
 
 # What is returned of the console, in characters: Ansible is slow with results of megabytes.
 CONSOLE_LIMIT = 200_000

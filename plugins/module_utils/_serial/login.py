@@ -11,7 +11,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._serial_console import ConsoleTimeout, SerialConsole
+from ansible_collections.liveforge.images.plugins.module_utils._serial.console import ConsoleTimeout, SerialConsole
 
 # getty's prompt, which begins with the host's name. Not "Last login: ...", and not "login: timed out after 60 seconds".
 LOGIN_PROMPT = re.compile(r"(?<=\S )(?<!Last )login:[ \t]")

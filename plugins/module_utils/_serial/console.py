@@ -16,7 +16,7 @@ import select
 import time
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._serial_text import TextCleaner
+from ansible_collections.liveforge.images.plugins.module_utils._serial.text import TextCleaner
 
 # Longest stretch of text that a pattern may match across two reads.
 _OVERLAP = 8192

@@ -11,13 +11,13 @@ import typing as t
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_boot_plan import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.boot_plan import (
     DEFAULT_FAIL_PATTERNS,
     DEFAULT_MENU_PATTERN,
     Command,
     plan_from_options,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._serial_login import LOGIN_PROMPT
+from ansible_collections.liveforge.images.plugins.module_utils._serial.login import LOGIN_PROMPT
 
 DEFAULTS: dict[str, t.Any] = {
     "expect": None,

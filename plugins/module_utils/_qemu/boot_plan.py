@@ -11,8 +11,8 @@ import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._qemu_keys import UnknownKey, key_chords, serial_bytes
-from ansible_collections.liveforge.images.plugins.module_utils._serial_login import (
+from ansible_collections.liveforge.images.plugins.module_utils._qemu.keys import UnknownKey, key_chords, serial_bytes
+from ansible_collections.liveforge.images.plugins.module_utils._serial.login import (
     LOGIN_PROMPT,
     PASSWORD_PROMPT,
     Account,
@@ -56,7 +56,7 @@ class Menu:
     """Keys for the boot menu.
 
     Attributes:
-        keys: see _qemu_keys.
+        keys: see keys.py.
         via: keyboard or serial.
         pattern: text that shows that the menu is there, or None to go by ``delay`` alone.
         delay: seconds between that text (or power on) and the first key.
