@@ -36,7 +36,8 @@ options:
     default: 3600
   input_fingerprints:
     description:
-      - Fingerprints, by path, that input artifacts will have once they are built.
+      - Fingerprints, by path, that input artifacts will have once they are built. The key V(PATH#boot) stands for the
+        part of a root tree that an initrd can be made from (RV(boot_fingerprint)).
       - Pass the RV(fingerprint) that earlier stages returned, so that check mode is exact for a chain of stages.
     type: dict
     default: {}

@@ -28,6 +28,15 @@ def partial_path(output: str) -> str:
     return os.path.join(folder, f".{name}.partial")
 
 
+def scratch_folder(output: str, purpose: str) -> str:
+    """A new private folder beside ``output``; what a killed build left under this name is removed."""
+    folder, name = os.path.split(output)
+    path = os.path.join(folder, f".{name}.{purpose}")
+    remove(path)
+    os.mkdir(path, 0o700)
+    return path
+
+
 def mount_points_below(path: str) -> list[str]:
     """Mount points at or below ``path`` in this process's mount namespace."""
     path = os.path.realpath(path)

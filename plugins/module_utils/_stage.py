@@ -245,7 +245,8 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
 
     Args:
         path: a file or tree, made by a stage (then its stage file answers) or by hand (then it is read whole).
-        predicted: fingerprints by path that check mode foresees for artifacts not built yet; content is unknown then.
+        predicted: fingerprints that check mode foresees for artifacts not built yet, by path, or by path#part for a
+            part of it; content is unknown then.
         fact: prefix of the facts ``<prefix>fingerprint`` and ``<prefix>content`` that a stage gives for a part of its
             output; default the whole output.
     """
@@ -259,7 +260,7 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
     if stamp is not None and output_changed(path, stamp.output):
         # Changed by hand after its stage: what it holds now counts, not what was recorded.
         own["content"] = _content(path)
-    foreseen = predicted.get(path)
+    foreseen = predicted.get(f"{path}#{fact.rstrip('_')}" if fact else path)
     if foreseen is not None and foreseen != own["fingerprint"]:
         return {"fingerprint": foreseen, "content": _UNKNOWN}
     if stamp is None:

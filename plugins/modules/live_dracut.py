@@ -189,7 +189,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan
-from ansible_collections.liveforge.images.plugins.module_utils._initrd.stage import DracutModule, Initrd
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.stage import (
+    LIVE_OVERLAY_FOLDER,
+    DracutModule,
+    Initrd,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
@@ -237,7 +241,7 @@ def make_stage(options: dict[str, t.Any]) -> Initrd:
     ]
     if options["flags"] == "overlay":
         live_overlay = Shipped.from_item("live_overlay_module", options["live_overlay_module"] or {}, dest)
-        own_modules.append(DracutModule("90live-overlay", live_overlay))
+        own_modules.append(DracutModule(LIVE_OVERLAY_FOLDER, live_overlay))
     plan = DracutPlan(
         flags=options["flags"],
         filesystem=options["filesystem"],

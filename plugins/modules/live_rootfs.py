@@ -18,8 +18,8 @@ description:
   - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
     package lists, caches and logs are gone.
   - The steps run in this order. O(post_bootstrap_scripts) once essential packages are there, then all O(packages),
-    O(overlays), O(archives), host name, locale, keymap, time zone, O(groups), O(users), O(files), services, O(scripts),
-    O(packages_remove).
+    package sources and O(hostname), O(overlays), O(archives), locale, keymap, time zone, O(groups), O(users), O(files),
+    services, O(scripts), O(packages_remove).
 author: Liveforge maintainers (@liveforge)
 extends_documentation_fragment:
   - liveforge.images.stage

@@ -39,17 +39,14 @@ _STAGES: dict[str, t.Any] = {
     "squashfs": live_squashfs,
     "iso": live_iso,
 }
+_HEALTHY = {"cmd": "systemctl is-system-running --wait", "timeout": 300}
 _BOOT_TEST: dict[str, t.Any] = {
     "media": {"type": "str", "choices": ["cdrom", "disk", "usb"], "default": "cdrom"},
     "firmware": {"type": "str", "choices": ["bios", "uefi", "uefi_secure"], "default": "bios"},
     "memory": {"type": "int", "default": 2048},
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
-    "commands": {
-        "type": "list",
-        "elements": "raw",
-        "default": [{"cmd": "systemctl is-system-running --wait", "timeout": 300}],
-    },
+    "commands": {"type": "list", "elements": "raw"},
     "timeout": {"type": "int", "default": 900},
 }
 _IMAGE: dict[str, t.Any] = {
@@ -139,6 +136,15 @@ class ImageSpec:
             found["architecture"] = "x86_64"
         return found
 
+    def warnings(self) -> list[str]:
+        """What is accepted although it does not do yet what it promises."""
+        if self.options["hybridpersistent"] and self.options["flags"] == "overlay":
+            return [
+                "hybridpersistent: the kernel command line asks for persistence, but live-overlay of this version "
+                "keeps nothing over a reboot. Use flags: dmsquash for images that must."
+            ]
+        return []
+
     def result(self) -> dict[str, t.Any]:
         """What the role works with."""
         return {
@@ -161,6 +167,11 @@ class ImageSpec:
                 )
         if not options["workspace"].startswith("/"):
             raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
+        for index, test in enumerate(options["boot_tests"]):
+            if test["commands"] and not test["user"]:
+                raise StageError(f"boot_tests[{index}].commands needs boot_tests[{index}].user, who runs them.")
+            if test["commands"] is None:
+                test["commands"] = [_HEALTHY] if test["user"] else []
         if options["volid"] is None:
             # ECMA-119 allows 32 characters. KIWI's CDROM for every image would let two sticks be confused.
             options["volid"] = f"{options['name']}-{options['version']}"[:32].rstrip(".-_")

@@ -12,6 +12,7 @@ import tempfile
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
@@ -82,11 +83,12 @@ class StageAction(WatchedAction):
         if not isinstance(item, dict) or not item.get("src") or _is_true(item.get("remote_src")):
             return item
         try:
-            path = self._find_needle("files", str(item["src"]))
+            path = find_source(self, str(item["src"]))
         except AnsibleError as problem:
             raise AnsibleActionFail(
                 f"{name}.src: {item['src']} was not found on the controller. Give a path that exists there "
-                f"(relative ones are looked up beside the playbook and in files/), or set {name}.remote_src. {problem}"
+                f"(relative ones are looked up in the current folder and beside the playbook), or set "
+                f"{name}.remote_src. {problem}"
             ) from problem
         return {**item, **self._describe_path(path, sources)}
 
@@ -136,6 +138,13 @@ class StageAction(WatchedAction):
         copied = copier.run(task_vars=variables)
         if copied.get("failed"):
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {copied.get('msg')}", result=copied)
+
+
+def find_source(action: ActionBase, source: str) -> str:
+    """Path of a source on the controller: below the current folder, or where ansible.builtin.copy looks."""
+    if os.path.lexists(source):
+        return os.path.abspath(source)
+    return t.cast("str", action._find_needle("files", source))
 
 
 def _collection_path(relative: str) -> str:

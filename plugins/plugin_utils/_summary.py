@@ -20,7 +20,8 @@ def summary_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
 def _image_lines(result: t.Mapping[str, t.Any]) -> list[str]:
     title = f"{result['name']} {result.get('version', '')}".strip() + f" on {result['host']}"
     if result.get("error"):
-        return [f"{title}: FAILED", f"  {result['error']}"]
+        known = [f"  built, but not good: {result['path']}"] if result.get("path") else []
+        return [f"{title}: FAILED", f"  {result['error']}", *known]
     foreseen = result.get("check_mode", False)
     built = "would be built" if foreseen else "built"
     state = built if result["changed"] else "unchanged"

@@ -86,6 +86,8 @@ class WatchedAction(ActionBase):
                     result = self._job_status(job, folder, variables)
                     if result.get("finished"):
                         return result
+                    if progress is not None and not self._is_running(progress):
+                        return self._lost(progress_file, progress)
                 if progress is not None:
                     shown.show(progress)
             except AnsibleConnectionFailure as problem:
@@ -96,6 +98,20 @@ class WatchedAction(ActionBase):
                 time.sleep(5)
             time.sleep(pause)
             pause = min(2.0 if self._connection.transport == "local" else 5.0, pause * 1.5)
+
+    def _is_running(self, progress: dict[str, t.Any]) -> bool:
+        """Whether the process that reports progress still exists."""
+        answer = self._low_level_execute_command(f"test -e /proc/{int(progress['pid'])} || echo gone")
+        return "gone" not in answer.get("stdout", "")
+
+    def _lost(self, progress_file: str, progress: dict[str, t.Any]) -> dict[str, t.Any]:
+        self._low_level_execute_command(f"rm -f {self._connection._shell.quote(progress_file)}")
+        return {
+            "failed": True,
+            "changed": False,
+            "msg": f"{progress['stage']} ended without a result while it was at: {progress['step']}. It was killed, "
+            "the host ran out of memory, or it was started anew. What was published before is untouched; run again.",
+        }
 
     def _read_progress(self, path: str) -> dict[str, t.Any] | None:
         answer = self._low_level_execute_command(f"cat {self._connection._shell.quote(path)} 2>/dev/null || true")

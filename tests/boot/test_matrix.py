@@ -128,6 +128,44 @@ def test_boots_as_a_file_on_a_stick(variant: Variant, tmp_path: pathlib.Path) ->
     assert result["commands"][3]["stdout"] == "running"
 
 
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("damage", "verdict"), [(False, "The medium is good"), (True, "The medium is damaged")], ids=["good", "damaged"]
+)
+def test_media_check_entry_tells_a_good_medium_from_a_damaged_one(
+    damage: bool, verdict: str, tmp_path: pathlib.Path
+) -> None:
+    image = {**OVERLAY_12.declaration(), "name": "mediacheck", "mediacheck": True, "timeout": 30}
+    run = playbook.build([image], tmp_path)
+    assert run.status == 0, run.output[-4000:]
+    iso = pathlib.Path(run.results[0]["path"])
+    if damage:
+        copy = tmp_path / "damaged.iso"
+        subprocess.run(["cp", "--reflink=auto", str(iso), str(copy)], check=True)
+        with open(copy, "r+b") as stream:
+            stream.seek(copy.stat().st_size // 2)
+            byte = stream.read(1)
+            stream.seek(-1, 1)
+            stream.write(bytes([byte[0] ^ 1]))
+        iso = copy
+    result = playbook.module(
+        "live_boot",
+        {
+            "image": str(iso),
+            # The entries before it: the system itself, and failsafe.
+            "menu_keys": ["down", "down", "ret"],
+            "expect": [
+                {"name": "verdict", "pattern": verdict, "timeout": 300},
+                *([] if damage else [{"name": "login prompt", "pattern": "login: "}]),
+            ],
+            "fail_patterns": [],
+            "poweroff": not damage,
+        },
+        tmp_path,
+    )
+    assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-3000:]}"
+
+
 def test_playbook_boots_what_it_built_once(tmp_path: pathlib.Path) -> None:
     """Boot tests that an image declares run after it was built, and not again for the very same ISO."""
     variants.build(OVERLAY_12)

@@ -232,13 +232,26 @@ def test_full_workspace_is_named(workspace: pathlib.Path, image: dict[str, t.Any
 def test_one_failing_image_does_not_stop_the_others(
     first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
 ) -> None:
-    bad = {**playbook.small_image("bad", workspace), "flags": "none"}
+    bad = playbook.small_image("bad", workspace, variant="apt", boot_packages=[], scripts=[{"content": "exit 3"}])
     run = playbook.build([bad, image], workspace)
     assert run.status != 0
     assert [result["name"] for result in run.results] == ["bad", NAME]
-    assert "flags" in run.results[0]["error"]
+    assert "exited with 3 while running scripts[0]" in run.results[0]["error"]
     assert "error" not in run.results[1]
-    assert "Not built: bad" in run.output
+    assert "Failed: bad" in run.output
+
+
+def test_all_declarations_are_checked_before_the_first_is_built(workspace: pathlib.Path) -> None:
+    folder = workspace / "checked"
+    folder.mkdir(exist_ok=True)
+    good = playbook.small_image("good", folder / "ws")
+    run = playbook.build([good, {**good, "name": "bad", "flags": "none"}], folder)
+    assert run.status != 0
+    assert "bad: value of flags must be one of" in run.output
+    run = playbook.build([good, good], folder)
+    assert run.status != 0
+    assert "two images have the same name" in run.output
+    assert not (folder / "ws").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
-FLAGS = ("overlay", "dmsquash")
 DIRECT_FILESYSTEMS = ("squashfs", "erofs")
 
 # Modules that do harm in a live initrd: ifcfg fails without dbus and takes dracut with it (059), overlay-root and

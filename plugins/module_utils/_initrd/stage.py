@@ -33,6 +33,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
 _MODULES = "usr/lib/dracut"
 _RESULT = "/run/liveforge"
 _LEAST_BYTES = 300_000_000
+LIVE_OVERLAY_FOLDER = "90live-overlay"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +85,17 @@ class Initrd(Stage):
 
     def inputs(self) -> dict[str, t.Any]:
         return {
-            "root": input_artifact(self.root, self.predicted_fingerprints, fact="boot_"),
+            "root": input_artifact(self.root, self.predicted_fingerprints, fact=self._part_of_root()),
             "kernel": self.kernel or "newest",
             "own_modules": {module.folder: dict(module.shipped.entries) for module in self.own_modules},
             "tools": {"bwrap": tool_version("bwrap")},
             **self.plan.inputs(),
         }
+
+    def _part_of_root(self) -> str:
+        """The part of the tree that the initrd depends on: modules of the user's own may read anything."""
+        own = [module for module in self.own_modules if module.folder != LIVE_OVERLAY_FOLDER]
+        return "" if own or self.plan.modules else "boot_"
 
     def preflight(self) -> None:
         if os.geteuid() != 0:

@@ -55,7 +55,7 @@ class User:
         values["ssh_authorized_keys"] = list(self.ssh_authorized_keys)
         if self.password is not None:
             values["password"] = "(secret) " + hashlib.sha256(self.password.encode()).hexdigest()[:16]
-        return {key: value for key, value in values.items() if value not in (None, [], False)}
+        return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
 
 
 def declared_groups(items: t.Sequence[t.Mapping[str, t.Any]]) -> list[Group]:

@@ -53,24 +53,41 @@ class Services:
     default_target: str | None = None
 
 
+def offline_sandbox(root: str, source_date_epoch: int | None) -> Sandbox:
+    """A sandbox for changing a tree whose system does not run."""
+    environment = {"SYSTEMD_OFFLINE": "1"}
+    if source_date_epoch is not None:
+        environment["SOURCE_DATE_EPOCH"] = str(source_date_epoch)
+    return Sandbox(root, writable=True, environment=environment)
+
+
 class Configurator:
     """Changes a root tree from the inside: everything runs in a sandbox whose root is the tree.
 
     That way links, user names and tools mean what they mean in the image, and nothing can reach the build host.
     """
 
-    def __init__(self, work: Work, root: str) -> None:
+    def __init__(self, work: Work, root: str, source_date_epoch: int | None) -> None:
         self._work = work
         self._root = root
-        self._sandbox = Sandbox(root, writable=True, environment={"SYSTEMD_OFFLINE": "1"})
+        self._sandbox = offline_sandbox(root, source_date_epoch)
 
     def unpack(self, tree: Tree) -> None:
         """Unpack a tree over what is there; directory links of the image are followed, not replaced."""
         sandbox = dataclasses.replace(self._sandbox, binds=((tree.shipped.open(), _ARCHIVE, False),))
         owners = ["--same-owner"] if tree.keep_owners else ["--owner=0", "--group=0", "--no-same-owner"]
-        command = ["tar", "--extract", f"--file={_ARCHIVE}", f"--directory={tree.dest}", "--touch", "--xattrs"]
+        command = ["tar", "--extract", f"--file={_ARCHIVE}", f"--directory={tree.dest}", "--touch"]
         # Folders that the image has already keep their links, owners and modes (a checkout cannot know those of /tmp).
-        command += ["--keep-directory-symlink", "--no-overwrite-dir", "--same-permissions", "--numeric-owner", *owners]
+        # Without the pattern, tar restores user.* only, and file capabilities are lost.
+        command += [
+            "--xattrs",
+            "--xattrs-include=*",
+            "--keep-directory-symlink",
+            "--no-overwrite-dir",
+            "--same-permissions",
+            "--numeric-owner",
+            *owners,
+        ]
         self._inside(["mkdir", "-p", tree.dest], f"making {tree.dest}")
         self._work.run.run(sandbox.command(command), task=f"unpacking {tree.shipped.option}")
 
@@ -140,17 +157,19 @@ class Configurator:
         self.write("/etc/timezone", f"{name}\n".encode())
 
     def group(self, group: Group) -> None:
-        """Create a group; one that exists already must have the wanted number."""
-        command = ["groupadd", "--force"]
-        if group.system:
+        """Create a group, or give one that exists the declared number."""
+        exists = self._entry("etc/group", group.name) is not None
+        command = ["groupmod" if exists else "groupadd"]
+        if group.system and not exists:
             command.append("--system")
         if group.gid is not None:
             command += ["--gid", str(group.gid)]
-        self._inside([*command, group.name], f"creating the group {group.name}")
+        if not exists or len(command) > 1:
+            self._inside([*command, group.name], f"creating the group {group.name} (groups)")
 
     def user(self, user: User) -> None:
         """Create a user or change one that exists, with password hash and SSH keys."""
-        exists = self._account(user.name) is not None
+        exists = self._entry("etc/passwd", user.name) is not None
         command = ["usermod" if exists else "useradd"]
         if not exists:
             command += ["--system"] if user.system else ["--create-home"]
@@ -208,7 +227,7 @@ class Configurator:
         return self._inside(command, task)
 
     def _ssh_keys(self, user: User) -> None:
-        account = self._account(user.name)
+        account = self._entry("etc/passwd", user.name)
         if account is None:
             raise StageError(f"users: {user.name} was not created, so it cannot have SSH keys.")
         home, owner, group = account[5], account[2], account[3]
@@ -219,8 +238,9 @@ class Configurator:
         keys = "".join(f"{key}\n" for key in user.ssh_authorized_keys).encode()
         self.write(posixpath.join(folder, "authorized_keys"), keys, owner=owner, group=group, mode="0600")
 
-    def _account(self, name: str) -> list[str] | None:
-        with open(os.path.join(self._root, "etc/passwd"), encoding="utf-8", errors="surrogateescape") as stream:
+    def _entry(self, database: str, name: str) -> list[str] | None:
+        """The fields of a line of passwd(5) or group(5)."""
+        with open(os.path.join(self._root, database), encoding="utf-8", errors="surrogateescape") as stream:
             for line in stream:
                 fields = line.rstrip("\n").split(":")
                 if fields[0] == name:

@@ -97,7 +97,10 @@ class Declaration:
             "locale": self.locale,
             "keymap": self.keymap,
             "timezone": self.timezone,
+            # The order decides about numbers that are not declared.
+            "group_order": [group.name for group in self.groups],
             "groups": {group.name: dataclasses.asdict(group) for group in self.groups},
+            "user_order": [user.name for user in self.users],
             "users": {user.name: user.identity() for user in self.users},
             "files": {file.dest: _file_inputs(file) for file in self.files},
             "services": {

@@ -23,7 +23,6 @@ _EMPTIED_FOLDERS = (
 )
 _REMOVED = (
     "etc/.pwd.lock",
-    "etc/resolv.conf",
     "var/lib/dbus/machine-id",
     "var/lib/systemd/random-seed",
     "var/lib/systemd/credential.secret",
@@ -48,6 +47,15 @@ RequiredBy=ssh.service
 """
 
 
+def forget_host(root: str) -> None:
+    """Take out what the installation of packages copied from the build host."""
+    _remove(os.path.join(root, "etc/resolv.conf"))
+    if os.path.lexists(os.path.join(root, "usr/lib/systemd/systemd-resolved")) or os.path.lexists(
+        os.path.join(root, "lib/systemd/systemd-resolved")
+    ):
+        os.symlink("../run/systemd/resolve/stub-resolv.conf", os.path.join(root, "etc/resolv.conf"))
+
+
 def prepare(configure: Configurator, root: str) -> None:
     """Take the last traces of the build out of a tree, and let the image make its own identity when it boots."""
     _generate_host_keys_at_boot(configure, root)
@@ -56,17 +64,13 @@ def prepare(configure: Configurator, root: str) -> None:
     for relative in _EMPTIED_FOLDERS:
         _empty(os.path.join(root, relative))
     _empty_logs(os.path.join(root, "var/log"))
-    # dpkg and debconf keep their last state beside the current one.
-    for folder in ("etc", "var/lib/dpkg", "var/cache/debconf"):
+    # shadow and dpkg keep their last state beside the current one.
+    for folder in ("etc", "var/lib/dpkg"):
         _remove_backups(os.path.join(root, folder))
     _drop_access_lists(os.path.join(root, "var/log/journal"))
     # machine-id(5): empty means "make one at boot"; a missing file would also reset all enabled units.
     with open(os.path.join(root, "etc/machine-id"), "wb"):
         pass
-    if os.path.lexists(os.path.join(root, "lib/systemd/systemd-resolved")) or os.path.lexists(
-        os.path.join(root, "usr/lib/systemd/systemd-resolved")
-    ):
-        os.symlink("../run/systemd/resolve/stub-resolv.conf", os.path.join(root, "etc/resolv.conf"))
 
 
 def _generate_host_keys_at_boot(configure: Configurator, root: str) -> None:

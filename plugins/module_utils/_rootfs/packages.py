@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
-import tempfile
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
+from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
@@ -77,9 +76,11 @@ class PackageTree(Stage):
 
     def inputs(self) -> dict[str, t.Any]:
         return {
+            # The first one is the main one.
+            "repository_order": [repository.name for repository in self.repositories],
             "repositories": {
                 repository.name: {
-                    "uri": repository.uri,
+                    "uri": repository.masked_uri(),
                     "suite": repository.suite,
                     "components": list(repository.components),
                     "priority": repository.priority,
@@ -114,7 +115,7 @@ class PackageTree(Stage):
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "the root tree")
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        folder = tempfile.mkdtemp(prefix=".sources-", dir=os.path.dirname(self.output))
+        folder = scratch_folder(self.output, "sources")
         try:
             sources = os.path.join(folder, "image.sources")
             with open(sources, "w", encoding="utf-8") as stream:
@@ -129,7 +130,7 @@ class PackageTree(Stage):
                 hint=_cause,
             )
         finally:
-            shutil.rmtree(folder)
+            remove(folder)
         return {}
 
     def _command(self, target: str, sources: str, folder: str) -> list[str]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import typing as t
 import urllib.parse
@@ -56,6 +57,14 @@ class Repository:
         host = urllib.parse.urlsplit(self.uri).hostname or ""
         pin = f"release n={self.suite}" if shared_host else f'origin "{host}"'
         return f"Explanation: {self.name}\nPackage: *\nPin: {pin}\nPin-Priority: {self.priority}\n"
+
+    def masked_uri(self) -> str:
+        """The URI with a digest in place of a password."""
+        parts = urllib.parse.urlsplit(self.uri)
+        if parts.password is None:
+            return self.uri
+        digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
+        return self.uri.replace(f"{parts.username}:{parts.password}@", f"(secret {digest})@")
 
     def is_local(self) -> bool:
         """Whether apt reads it from the build host's own files."""

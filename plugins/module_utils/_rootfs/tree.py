@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import preferences
@@ -64,6 +63,11 @@ class RootTree(Stage):
             **self.packages.inputs(),
             **self.declaration.inputs(),
             "packages_format_version": self.packages.format_version,
+            "package_sources": {
+                repository.name: repository.keyring
+                for repository in self.packages.repositories
+                if repository.include_in_image
+            },
             "tools": {**self.packages.inputs()["tools"], "bwrap": tool_version("bwrap")},
         }
 
@@ -105,14 +109,16 @@ class RootTree(Stage):
 
     def _configure(self, work: Work) -> None:
         declared = self.declaration
-        configure = Configurator(work, work.target)
+        configure = Configurator(work, work.target, self.source_date_epoch)
+        # First what nobody declared in so many words, so that overlays and files win over it.
+        first_boot.forget_host(work.target)
+        self._package_sources(configure, work.target)
+        if declared.hostname:
+            configure.hostname(declared.hostname)
         for tree in declared.trees:
             work.progress.step(f"unpacking {tree.shipped.option}")
             configure.unpack(tree)
         work.progress.step("configuring the system")
-        self._package_sources(configure, work.target)
-        if declared.hostname:
-            configure.hostname(declared.hostname)
         if declared.locale:
             configure.locale(declared.locale)
         if declared.keymap:
@@ -133,16 +139,16 @@ class RootTree(Stage):
         first_boot.prepare(configure, work.target)
 
     def _run_scripts(self, work: Work) -> None:
-        sandbox = Sandbox(work.target, writable=True, environment={"SYSTEMD_OFFLINE": "1"})
         if not self.declaration.scripts:
             return
-        folder = tempfile.mkdtemp(prefix=".scripts-", dir=os.path.dirname(self.output))
+        sandbox = offline_sandbox(work.target, self.source_date_epoch)
+        folder = scratch_folder(self.output, "scripts")
         try:
             for script in self.declaration.scripts:
                 work.progress.step(f"running {script.option}")
                 run_script(work, script, sandbox, folder)
         finally:
-            shutil.rmtree(folder)
+            remove(folder)
 
     def _package_sources(self, configure: Configurator, root: str) -> None:
         """Leave the image with the repositories it shall keep, and their keys."""

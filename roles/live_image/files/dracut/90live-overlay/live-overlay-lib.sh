@@ -104,18 +104,31 @@ live_mount_readonly() {
     mount -n -t "$_live_type" -o "$_live_options" "$1" "$2" 2> /dev/null
 }
 
+# Whether an ISO file has the label that root=live: asks for: another ISO may have the same path on another disk, and
+# kernel and root must belong together.
+live_is_wanted_label() {
+    case "$(live_spec)" in
+        CDLABEL=* | LABEL=*) ;;
+        *) return 0 ;;
+    esac
+    _live_wanted_label=$(live_spec)
+    _live_found_label=$(blkid -p -o value -s LABEL "$1" 2> /dev/null)
+    [ "$_live_found_label" = "${_live_wanted_label#*=}" ] && return 0
+    live_say "$1 has the label '$_live_found_label', not '${_live_wanted_label#*=}': looking on."
+    return 1
+}
+
 # Looks for the ISO file of iso-scan/filename= on every file system; prints the loop device of the ISO.
 live_scan_for_file() {
     for _live_link in /dev/disk/by-uuid/*; do
         [ -b "$_live_link" ] || continue
         _live_node=$(readlink -f "$_live_link")
         [ -e "/run/overlay/scanned-${_live_node##*/}" ] && continue
-        : > "/run/overlay/scanned-${_live_node##*/}"
         live_mount_readonly "$_live_node" /run/overlay/isoscan || continue
-        if [ -f "/run/overlay/isoscan/$1" ]; then
-            losetup --read-only --find --show "/run/overlay/isoscan/$1"
-            return
+        if [ -f "/run/overlay/isoscan/$1" ] && live_is_wanted_label "/run/overlay/isoscan/$1"; then
+            losetup --read-only --find --show "/run/overlay/isoscan/$1" && return
         fi
+        : > "/run/overlay/scanned-${_live_node##*/}"
         umount -n /run/overlay/isoscan
     done
 }
@@ -124,7 +137,8 @@ live_scan_for_file() {
 live_overlay_size() {
     _live_size=$(getarg rd.live.overlay.size=)
     case "$_live_size" in
-        '') echo 50% ;;
+        # tmpfs takes 0 for no limit at all.
+        '' | 0 | 0%) echo 50% ;;
         *[!0-9]*) echo "$_live_size" ;;
         *) echo "${_live_size}m" ;;
     esac

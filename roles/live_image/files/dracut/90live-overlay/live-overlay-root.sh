@@ -9,7 +9,7 @@
 # shellcheck source=SCRIPTDIR/live-overlay-lib.sh
 . /lib/live-overlay-lib.sh
 
-# Stops looking, with the reason on the console, and leaves the emergency shell to dracut.
+# Stops looking, with the reason on the console; dracut then halts, or gives a shell with rd.shell.
 live_fail() {
     : > /run/overlay/failed
     live_say "$*"

@@ -5,9 +5,12 @@
 
 # initqueue/timeout hook: the medium has not appeared. Says what was looked for and what is there.
 
-[ -e /run/overlay/ready ] || (
+# dracut runs it again and again; once is enough.
+[ -e /run/overlay/ready ] || [ -e /run/overlay/told ] || (
     # shellcheck source=SCRIPTDIR/live-overlay-lib.sh
     . /lib/live-overlay-lib.sh
+    mkdir -p /run/overlay
+    : > /run/overlay/told
     live_say "Live medium not found: $(live_wanted)."
     live_say "Block devices and labels seen so far:"
     live_list_devices

@@ -24,7 +24,7 @@ installkernel() {
 }
 
 install() {
-    inst_multiple mount umount losetup blkid modprobe readlink mkdir rmdir cat sed grep sleep ls dd
+    inst_multiple mount umount losetup blkid modprobe readlink mkdir cat sed grep tail
     # The tool comes with an image that offers a media check.
     inst_multiple -o checkisomd5
     inst_script "$moddir/live-overlay-lib.sh" /lib/live-overlay-lib.sh
