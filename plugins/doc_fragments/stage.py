@@ -37,7 +37,7 @@ options:
   input_fingerprints:
     description:
       - Fingerprints, by path, that input artifacts will have once they are built. The key V(PATH#boot) stands for the
-        part of a root tree that an initrd can be made from (RV(boot_fingerprint)).
+        part of a root tree that an initrd can be made from (RV(liveforge.images.live_rootfs#module:boot_fingerprint)).
       - Pass the RV(fingerprint) that earlier stages returned, so that check mode is exact for a chain of stages.
     type: dict
     default: {}

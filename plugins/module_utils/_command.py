@@ -45,6 +45,7 @@ TOOL_PACKAGES = {
     "mksquashfs": "squashfs-tools",
     "mmd": "mtools",
     "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "stdbuf": "coreutils",
     "unshare": "util-linux",

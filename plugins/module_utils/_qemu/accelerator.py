@@ -106,17 +106,17 @@ def choose_accelerator(wanted: str, program: str, version: str) -> Accelerator:
 def probe(program: str, accelerator: str = "kvm", seconds: float = PROBE_SECONDS) -> Accelerator:
     """Boot the sector; ``accelerator=tcg`` is for the test that the sector itself is right."""
     cpu = "host" if accelerator == "kvm" else "max"
-    with tempfile.NamedTemporaryFile(prefix="liveforge-probe-") as disk:
+    # A disk in memory only: nothing of it can be left behind.
+    with open(os.memfd_create("liveforge-probe"), "wb") as disk:
         disk.write(boot_sector())
-        disk.flush()
-        os.truncate(disk.name, 1024 * 1024)
+        disk.truncate(1024 * 1024)
         argv = [program, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-m", "32"]
-        argv += ["-accel", accelerator, "-cpu", cpu, "-serial", "stdio"]
+        argv += ["-name", "liveforge-probe", "-accel", accelerator, "-cpu", cpu, "-serial", "stdio"]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
-        argv += ["-drive", f"if=none,id=disk,format=raw,readonly=on,file={disk.name}"]
+        argv += ["-drive", f"if=none,id=disk,format=raw,readonly=on,file=/proc/self/fd/{disk.fileno()}"]
         argv += ["-device", "virtio-blk-pci,drive=disk,bootindex=0"]
         started = time.monotonic()
-        status, output, errors = _run_briefly(killed_with_us(argv), seconds)
+        status, output, errors = _run_briefly(killed_with_us(argv), seconds, disk.fileno())
         took = time.monotonic() - started
     if status == _DONE_STATUS and output.endswith(b"K"):
         return Accelerator(accelerator, f"A probe under {accelerator.upper()} ran to its end in {took:.1f} s.")
@@ -131,14 +131,19 @@ def boot_sector() -> bytes:
     return _BOOT_CODE.ljust(_TABLES_AT, b"\x90") + _TABLES.ljust(510 - _TABLES_AT, b"\0") + b"\x55\xaa"
 
 
-def _run_briefly(argv: list[str], seconds: float) -> tuple[int | None, bytes, bytes]:
+def _run_briefly(argv: list[str], seconds: float, inherited: int) -> tuple[int | None, bytes, bytes]:
     """Exit status (None when it had to be killed), standard output and standard error."""
     # QEMU may abort where KVM is broken: no core file for that.
     limits = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, limits[1]))
     try:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            argv,
+            pass_fds=(inherited,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, limits)
