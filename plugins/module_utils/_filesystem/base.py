@@ -18,6 +18,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._filesystem.tree 
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.view import TreeView
 
 MIB = 1 << 20
+# Read-only file systems that hold the root tree themselves; any other goes inside a squashfs.
+DIRECT_FILESYSTEMS = ("squashfs", "erofs")
 
 
 @dataclasses.dataclass(frozen=True)

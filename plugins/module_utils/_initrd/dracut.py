@@ -12,8 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-
-DIRECT_FILESYSTEMS = ("squashfs", "erofs")
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 
 # Modules that do harm in a live initrd: ifcfg fails without dbus and takes dracut with it (059), overlay-root and
 # resume claim the root or wait for a swap partition, btrfs benchmarks its RAID code at every boot.

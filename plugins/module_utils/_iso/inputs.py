@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._iso.options import DIRECT_FILESYSTEMS
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed
 

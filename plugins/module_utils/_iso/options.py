@@ -14,9 +14,9 @@ import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso import kernel_command_line as command_line
 
-DIRECT_FILESYSTEMS = ("squashfs", "erofs")
 OUTPUT_TERMINALS = ("console", "gfxterm", "serial")
 INPUT_TERMINALS = ("console", "serial")
 # El Torito counts the EFI image in 512-byte blocks with 16 bits, so it must stay below 32 MiB.
