@@ -23,6 +23,7 @@ display = Display()
 _TIME_LIMIT = 24 * 3600
 _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
+_RESULT_DELAY = 10
 
 
 class WatchedAction(ActionBase):
@@ -87,7 +88,10 @@ class WatchedAction(ActionBase):
                     if result.get("finished"):
                         return result
                     if progress is not None and not self._is_running(progress):
-                        return self._lost(progress_file, progress)
+                        # It may have ended between the two questions; its wrapper then still writes the result.
+                        time.sleep(_RESULT_DELAY)
+                        result = self._job_status(job, folder, variables)
+                        return result if result.get("finished") else self._lost(progress_file, progress)
                 if progress is not None:
                     shown.show(progress)
             except AnsibleConnectionFailure as problem:

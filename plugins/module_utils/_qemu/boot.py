@@ -45,6 +45,8 @@ CONSOLE_LIMIT = 200_000
 _SECONDS_BETWEEN_LINES = 5.0
 _SHOWN_COLUMNS = 100
 _SHOWN_TAIL = 4096
+# What we type to find a shell, see _serial/shell.py.
+_OWN_LINE = re.compile(r"\blf\W*\d|PS1= PS2=")
 _LINES_IN_MESSAGE = 40
 # Firmware and boot loaders poll the keyboard, and lose keys that come faster.
 _SECONDS_BETWEEN_KEYS = 0.15
@@ -90,7 +92,7 @@ class _NarratedLog:
         now = time.monotonic()
         if now - self._told >= _SECONDS_BETWEEN_LINES:
             line = last_lines(without_markers(self._tail.rpartition("\n")[0]), 1).strip()
-            if line:
+            if line and not _OWN_LINE.search(line):
                 self._told = now
                 self._progress.step(f"console: {line[:_SHOWN_COLUMNS]}")
         return self._stream.write(data)
