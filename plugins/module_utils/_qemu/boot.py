@@ -46,7 +46,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 _SHOWN_COLUMNS = 100
 _SHOWN_TAIL = 4096
 # What we type to find a shell, see _serial/shell.py.
-_OWN_LINE = re.compile(r"\blf\W*\d|PS1= PS2=")
+_OWN_LINE = re.compile(r"\blf\\?_[0-9a-f]|PS1= PS2=")
 _LINES_IN_MESSAGE = 40
 # Firmware and boot loaders poll the keyboard, and lose keys that come faster.
 _SECONDS_BETWEEN_KEYS = 0.15
