@@ -32,22 +32,20 @@ class Sandbox:
     Attributes:
         root: the tree that becomes ``/``.
         writable: whether the tree may be changed; otherwise it is mounted read-only.
-        network: whether programs inside reach the host's network.
         binds: (host path, path inside, writable) triples; the path inside must exist when the tree is read-only.
         environment: variables on top of the fixed ones.
     """
 
     root: str
     writable: bool = False
-    network: bool = False
     binds: tuple[tuple[str, str, bool], ...] = ()
     environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def command(self, argv: t.Sequence[str], *, cwd: str = "/") -> list[str]:
+    def command(self, argv: t.Sequence[str]) -> list[str]:
         """The host command that runs ``argv`` inside the tree."""
         line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-        if not self.network:
-            line.append("--unshare-net")
+        # No network either: what goes into an image is declared, not fetched by a script.
+        line.append("--unshare-net")
         line += ["--bind" if self.writable else "--ro-bind", self.root, "/"]
         line += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys", "--tmpfs", "/run", "--tmpfs", "/tmp"]
         for source, target, writable in self.binds:
@@ -55,4 +53,4 @@ class Sandbox:
         line.append("--clearenv")
         for name, value in sorted({**_ENVIRONMENT, **self.environment}.items()):
             line += ["--setenv", name, value]
-        return [*line, "--chdir", cwd, "--", *argv]
+        return [*line, "--chdir", "/", "--", *argv]
