@@ -1,87 +1,117 @@
 #!/bin/sh
+# shellcheck shell=dash
 # Copyright (c) 2026 Liveforge contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Functions of the dracut module live-overlay. The mount points are those of KIWI's live images:
+# What all parts of the dracut module live-overlay share. The mount points are those of KIWI's live images:
 #   /run/overlay/isoscan              file system that holds the ISO as a file (iso-scan/filename=)
 #   /run/overlay/live                 the ISO
 #   /run/overlay/squashfs_container   LiveOS/squashfs.img, when it holds another file system
 #   /run/overlay/rootfsbase           the read-only root
 #   /run/overlay/overlayfs            what is written: rw/ and work/
+# and of our own:
+#   /run/overlay/memory               what was copied into memory (rd.live.ram) or downloaded
+#   /run/overlay/store                a persistent store of which only the content is used (rd.live.overlay.readonly)
+#   /run/overlay/status               what was decided, as NAME=VALUE lines, for the booted system
+#   /run/overlay/fallback             why something that was asked for is not in use; absent when all is
 
 # shellcheck source=/dev/null
 type getarg > /dev/null 2>&1 || . /lib/dracut-lib.sh
 
-# Prints a message where the user looks, whatever the log level.
+# Prints a message where the user looks, whatever the log level, and into the kernel's log for afterwards.
 live_say() {
     echo "live-overlay: $*" > /dev/console 2> /dev/null
-    echo "<6>live-overlay: $*" > /dev/kmsg 2> /dev/null || :
+    echo "<7>live-overlay: $*" > /dev/kmsg 2> /dev/null || :
+}
+
+# live_note NAME VALUE: a line for the booted system.
+live_note() {
+    echo "$1=$2" >> /run/overlay/status
+}
+
+# Something that was asked for is not possible, and the boot goes on without it.
+live_fall_back() {
+    live_say "$*"
+    echo "$*" >> /run/overlay/fallback
+}
+
+# Stops looking, with the reason on the console; dracut then halts, or gives a shell (rd.shell).
+live_fail() {
+    : > /run/overlay/failed
+    live_say "$*"
+    die "live-overlay: $*"
+    exit 1
 }
 
 # What root=live: asks for, without the prefix.
 live_spec() {
-    _live_root=$(getarg root=)
-    echo "${_live_root#live:}"
+    local root
+    root=$(getarg root=)
+    echo "${root#live:}"
 }
 
 # What is being looked for, in words.
 live_wanted() {
-    _live_scan=$(getarg iso-scan/filename=)
-    if [ -n "$_live_scan" ]; then
-        echo "a file system with the file $_live_scan (iso-scan/filename)"
+    local scan
+    scan=$(getarg iso-scan/filename=)
+    if [ -n "$scan" ]; then
+        echo "a file system with the file $scan (iso-scan/filename)"
     else
         echo "root=live:$(live_spec)"
     fi
 }
 
-# One line for every block device that has content.
-live_list_devices() {
-    for _live_node in /sys/class/block/*; do
-        _live_node=/dev/${_live_node##*/}
-        case "$_live_node" in
-            /dev/loop* | /dev/ram* | /dev/zram*) continue ;;
+# live_tag_of DEVICE-OR-FILE TAG: its LABEL, TYPE or UUID, read from the device itself.
+live_tag_of() {
+    blkid -p -o value -s "$2" "$1" 2> /dev/null
+}
+
+# Names (vda, vda1) of all block devices that may be somebody's medium.
+live_block_devices() {
+    local node
+    for node in /sys/class/block/*; do
+        node=${node##*/}
+        case "$node" in
+            loop* | ram* | zram* | fd*) continue ;;
         esac
-        [ -b "$_live_node" ] || continue
-        _live_content=$(blkid -o value -s LABEL -s TYPE "$_live_node" 2> /dev/null | sed ':a;N;$!ba;s/\n/, /g')
-        live_say "  $_live_node ${_live_content:-(no file system)}"
+        [ -b "/dev/$node" ] && [ "$(cat "/sys/class/block/$node/size")" != 0 ] && echo "$node"
     done
 }
 
-# /dev/disk/by-X/VALUE for a tag as udev writes it (slashes and blanks are escaped), when it exists.
-live_by_tag() {
-    _live_link=/dev/disk/by-$1/$(echo "$2" | sed 's,/,\\x2f,g;s, ,\\x20,g')
-    [ -e "$_live_link" ] && readlink -f "$_live_link"
+# One line for every block device.
+live_list_devices() {
+    local node content
+    for node in $(live_block_devices); do
+        content=$(blkid -p -o value -s LABEL -s TYPE "/dev/$node" 2> /dev/null | sed ':a;N;$!ba;s/\n/, /g')
+        live_say "  /dev/$node ${content:-(no file system)}"
+    done
 }
 
-# The device that root=live: names, if it is there.
-live_find_device() {
-    _live_value=$(live_spec)
-    case "$_live_value" in
-        CDLABEL=* | LABEL=*) live_by_tag label "${_live_value#*=}" ;;
-        UUID=*) live_by_tag uuid "${_live_value#*=}" ;;
-        PARTUUID=*) live_by_tag partuuid "${_live_value#*=}" ;;
-        PARTLABEL=*) live_by_tag partlabel "${_live_value#*=}" ;;
-        /dev/*) [ -b "$_live_value" ] && readlink -f "$_live_value" ;;
+# The name of the disk that a device lies on: of sda1 it is sda, of sda sda.
+live_disk_of() {
+    local name=${1##*/} parent
+    if [ -e "/sys/class/block/$name/partition" ]; then
+        parent=$(readlink -f "/sys/class/block/$name/..")
+        name=${parent##*/}
+    fi
+    echo "$name"
+}
+
+# Names of the partitions of a disk, in their order on the disk's table.
+live_partitions_of() {
+    local entry
+    for entry in "/sys/class/block/$1/$1"*; do
+        [ -e "$entry/partition" ] && echo "$(cat "$entry/partition") ${entry##*/}"
+    done | sort -n | sed 's/.* //'
+}
+
+# live_mount_type TYPE: the name by which the kernel mounts what blkid calls TYPE.
+live_mount_type() {
+    case "$1" in
+        ntfs) echo ntfs3 ;;
+        *) echo "$1" ;;
     esac
-}
-
-# A hybrid ISO on a stick shows its label on the disk and on partition 1. The partition is the one to mount: a mounted
-# whole disk could not get another partition while the system runs.
-live_prefer_partition() {
-    _live_disk=${1##*/}
-    _live_label=$(blkid -o value -s LABEL "$1" 2> /dev/null)
-    for _live_part in "/sys/class/block/$_live_disk/$_live_disk"*; do
-        [ -e "$_live_part/partition" ] || continue
-        if [ "$(cat "$_live_part/partition")" = 1 ]; then
-            _live_part=/dev/${_live_part##*/}
-            if [ -n "$_live_label" ] && [ "$(blkid -o value -s LABEL "$_live_part" 2> /dev/null)" = "$_live_label" ]; then
-                echo "$_live_part"
-                return
-            fi
-        fi
-    done
-    echo "$1"
 }
 
 # Options that keep a read-only mount from replaying a journal: the file system may belong to a hibernated system.
@@ -96,50 +126,79 @@ live_readonly_options() {
 
 # live_mount_readonly DEVICE-OR-FILE DIRECTORY: mounts it without writing a single byte to it.
 live_mount_readonly() {
-    _live_type=$(blkid -p -o value -s TYPE "$1" 2> /dev/null)
-    [ -n "$_live_type" ] || return 1
-    _live_options=$(live_readonly_options "$_live_type")
-    [ -b "$1" ] || _live_options=loop,$_live_options
+    local type options
+    type=$(live_tag_of "$1" TYPE)
+    [ -n "$type" ] || return 1
+    options=$(live_readonly_options "$type")
+    [ -b "$1" ] || options=loop,$options
     mkdir -p "$2"
-    mount -n -t "$_live_type" -o "$_live_options" "$1" "$2" 2> /dev/null
+    mount -n -t "$(live_mount_type "$type")" -o "$options" "$1" "$2" 2> /dev/null
 }
 
-# Whether an ISO file has the label that root=live: asks for: another ISO may have the same path on another disk, and
-# kernel and root must belong together.
-live_is_wanted_label() {
-    case "$(live_spec)" in
-        CDLABEL=* | LABEL=*) ;;
-        *) return 0 ;;
+# live_device_by TAG VALUE: the device whose TAG (label, uuid, partuuid, partlabel) udev has seen; slashes and blanks
+# are escaped in the names of its links.
+live_device_by() {
+    local link
+    link=/dev/disk/by-$1/$(echo "$2" | sed 's,/,\\x2f,g;s, ,\\x20,g')
+    [ -e "$link" ] && readlink -f "$link"
+}
+
+# The device of a specification such as LABEL=x or /dev/sdb1, when it is there.
+live_device_of_spec() {
+    case "$1" in
+        LABEL=* | CDLABEL=*) live_device_by label "${1#*=}" ;;
+        UUID=*) live_device_by uuid "${1#*=}" ;;
+        PARTUUID=*) live_device_by partuuid "${1#*=}" ;;
+        PARTLABEL=*) live_device_by partlabel "${1#*=}" ;;
+        /dev/*) [ -b "$1" ] && readlink -f "$1" ;;
+        *) return 1 ;;
     esac
-    _live_wanted_label=$(live_spec)
-    _live_found_label=$(blkid -p -o value -s LABEL "$1" 2> /dev/null)
-    [ "$_live_found_label" = "${_live_wanted_label#*=}" ] && return 0
-    live_say "$1 has the label '$_live_found_label', not '${_live_wanted_label#*=}': looking on."
-    return 1
 }
 
-# Looks for the ISO file of iso-scan/filename= on every file system; prints the loop device of the ISO.
-live_scan_for_file() {
-    for _live_link in /dev/disk/by-uuid/*; do
-        [ -b "$_live_link" ] || continue
-        _live_node=$(readlink -f "$_live_link")
-        [ -e "/run/overlay/scanned-${_live_node##*/}" ] && continue
-        live_mount_readonly "$_live_node" /run/overlay/isoscan || continue
-        if [ -f "/run/overlay/isoscan/$1" ] && live_is_wanted_label "/run/overlay/isoscan/$1"; then
-            losetup --read-only --find --show "/run/overlay/isoscan/$1" && return
-        fi
-        : > "/run/overlay/scanned-${_live_node##*/}"
-        umount -n /run/overlay/isoscan
+# live_read FILE FIRST END WORDS: bytes FIRST up to END on standard output, with the progress on the console.
+live_read() {
+    local at=$2 part count
+    part=$((($3 - $2) / 10 + 1))
+    while [ "$at" -lt "$3" ]; do
+        count=$(($3 - at < part ? $3 - at : part))
+        dd "if=$1" bs=1M iflag=skip_bytes,count_bytes,fullblock "skip=$at" "count=$count" status=none || return 1
+        at=$((at + count))
+        live_say "$4: $(((at - $2) * 100 / ($3 - $2))) %"
     done
 }
 
-# Value for tmpfs's size=: a bare number means MiB (as for dracut), anything else is passed on (50%, 2g).
-live_overlay_size() {
-    _live_size=$(getarg rd.live.overlay.size=)
-    case "$_live_size" in
-        # tmpfs takes 0 for no limit at all.
-        '' | 0 | 0%) echo 50% ;;
-        *[!0-9]*) echo "$_live_size" ;;
-        *) echo "${_live_size}m" ;;
+# Bytes of a file or block device.
+live_size_of() {
+    if [ -b "$1" ]; then
+        blockdev --getsize64 "$1"
+    else
+        stat -c %s "$1"
+    fi
+}
+
+# live_is_number TEXT
+live_is_number() {
+    case "$1" in
+        '' | *[!0-9]*) return 1 ;;
     esac
+}
+
+# live_memory_left SIZE: MiB that remain for the system when SIZE bytes are put into memory.
+live_memory_left() {
+    local available
+    available=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+    echo $((available / 1024 - $1 / 1048576))
+}
+
+# MiB that must remain; dracut's parameter with a smaller default, since here it is about what is really available.
+live_least_memory() {
+    local least
+    least=$(getarg rd.minmem=)
+    if live_is_number "$least"; then echo "$least"; else echo 256; fi
+}
+
+# live_mount_memory DIRECTORY SIZE: a file system in memory with room for SIZE bytes in few files.
+live_mount_memory() {
+    mkdir -p "$1"
+    mount -n -t tmpfs -o "mode=0755,size=$(($2 + 4194304))" live-memory "$1"
 }

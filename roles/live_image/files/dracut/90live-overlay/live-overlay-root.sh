@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck shell=dash
 # Copyright (c) 2026 Liveforge contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -7,72 +8,215 @@
 # step before "the medium is there" leaves nothing behind.
 
 # shellcheck source=SCRIPTDIR/live-overlay-lib.sh
-. /lib/live-overlay-lib.sh
+. /lib/live-overlay/lib.sh
+# shellcheck source=SCRIPTDIR/live-overlay-medium.sh
+. /lib/live-overlay/medium.sh
+# shellcheck source=SCRIPTDIR/live-overlay-network.sh
+. /lib/live-overlay/network.sh
+# shellcheck source=SCRIPTDIR/live-overlay-check.sh
+. /lib/live-overlay/check.sh
+# shellcheck source=SCRIPTDIR/live-overlay-crypt.sh
+. /lib/live-overlay/crypt.sh
+# shellcheck source=SCRIPTDIR/live-overlay-store.sh
+. /lib/live-overlay/store.sh
 
-# Stops looking, with the reason on the console; dracut then halts, or gives a shell with rd.shell.
-live_fail() {
-    : > /run/overlay/failed
-    live_say "$*"
-    die "live-overlay: $*"
-    exit 1
-}
-
-live_check_medium() {
-    getargbool 0 mediacheck || getargbool 0 rd.live.check || return 0
-    # The tag covers the whole disk, not the partition on it.
-    _live_disk=$(readlink -f "/sys/class/block/${1##*/}/..")
-    _live_disk=/dev/${_live_disk##*/}
-    [ -b "$_live_disk" ] || _live_disk=$1
-    command -v checkisomd5 > /dev/null || live_fail "This image has no tool for the media check (checkisomd5)."
-    live_say "Checking the medium $_live_disk ..."
-    if checkisomd5 "$_live_disk" > /run/overlay/mediacheck 2>&1; then
-        live_say "The medium is good."
+# The medium: a device, or an ISO or image file. Ends this run when it is not there yet.
+find_medium() {
+    local scan spec
+    scan=$(getarg iso-scan/filename=)
+    spec=$(live_spec)
+    if [ -n "$scan" ]; then
+        live_medium=$(live_scan_for_file "$scan")
     else
-        live_fail "The medium is damaged or was modified: do not use it. ($(grep -v '^$' /run/overlay/mediacheck | tail -n 1))"
+        case "$spec" in
+            http://* | https://* | ftp://*)
+                if live_download "$spec"; then live_medium=/run/overlay/memory/image; else live_medium=; fi
+                ;;
+            AOEINTERFACE=*)
+                live_start_aoe "${spec#*=}"
+                live_medium=$(live_find_medium)
+                ;;
+            CDLABEL=* | LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/*) live_medium=$(live_find_medium) ;;
+            *) live_fail "root=live:$spec is not understood. It takes CDLABEL=, LABEL=, UUID=, PARTUUID=, PARTLABEL=, a path below /dev, AOEINTERFACE=, http://, https:// or ftp://." ;;
+        esac
     fi
-}
-
-mkdir -p /run/overlay
-modprobe -q loop
-modprobe -q overlay
-
-scan=$(getarg iso-scan/filename=)
-if [ -n "$scan" ]; then
-    device=$(live_scan_for_file "$scan")
-else
-    device=$(live_find_device)
-    [ -z "$device" ] || device=$(live_prefer_partition "$device")
-fi
-if [ -z "$device" ]; then
+    [ -n "$live_medium" ] && return
     if [ ! -e /run/overlay/waiting ]; then
         : > /run/overlay/waiting
         live_say "Waiting for $(live_wanted)."
     fi
     exit 0
+}
+
+# Mounts the medium and sets image to what holds the root: a file on it, or the medium itself.
+open_medium() {
+    local dir name
+    case "$(live_tag_of "$live_medium" TYPE)" in
+        squashfs | erofs)
+            image=$live_medium
+            return
+            ;;
+    esac
+    if [ ! -b "$live_medium" ]; then
+        iso_loop=$(losetup --read-only --find --show "$live_medium") || live_fail "No loop device for $live_medium."
+        live_medium=$iso_loop
+    fi
+    echo "$live_medium" > /run/overlay/isodev
+    live_mount_readonly "$live_medium" /run/overlay/live || live_fail "$live_medium cannot be mounted as live medium."
+    dir=$(getarg rd.live.dir=)
+    dir=${dir:-LiveOS}
+    name=$(getarg rd.live.squashimg=)
+    image=/run/overlay/live/$dir/${name:-squashfs.img}
+    [ -f "$image" ] || [ ! -f "/run/overlay/live/$dir/rootfs.img" ] || image=/run/overlay/live/$dir/rootfs.img
+    [ -f "$image" ] || live_fail "$live_medium has no ${image#/run/overlay/live/} (rd.live.dir, rd.live.squashimg)."
+}
+
+# rd.live.ram: the image goes into memory, and the medium is free to go.
+copy_to_memory() {
+    local size left
+    case "$image" in
+        /run/overlay/memory/*) return ;;
+    esac
+    size=$(live_size_of "$image")
+    left=$(live_memory_left "$size")
+    if [ "$left" -lt "$(live_least_memory)" ]; then
+        live_fall_back "rd.live.ram: copying $((size / 1048576)) MiB would leave $left MiB of memory, less than the $(live_least_memory) MiB of rd.minmem. Running from the medium, which must stay."
+        return
+    fi
+    # With a downloaded ISO, its image is copied out of it, and the rest is given back below.
+    if ! live_mount_memory /run/overlay/memory "$size" \
+        || ! live_read "$image" 0 "$size" "Copying to memory" > /run/overlay/memory/squashfs.img; then
+        umount -n /run/overlay/memory
+        live_fall_back "rd.live.ram: copying to memory failed. Running from the medium, which must stay."
+        return
+    fi
+    image=/run/overlay/memory/squashfs.img
+    live_note memory yes
+    mountpoint -q /run/overlay/live && umount -n /run/overlay/live
+    [ -z "$iso_loop" ] || losetup --detach "$iso_loop"
+    if mountpoint -q /run/overlay/isoscan; then
+        # Busy when the persistent data is in a file on it.
+        umount -n /run/overlay/isoscan 2> /dev/null || medium_stays=yes
+    fi
+    case "$live_upper" in
+        /run/overlay/store/* | /run/overlay/place/* | /run/overlay/overlayfs/*) medium_stays=yes ;;
+    esac
+    if [ -n "$medium_stays" ]; then
+        live_say "The image is in memory. The persistent data is not: its disk must stay."
+    else
+        live_say "The image is in memory. The medium can be removed."
+    fi
+}
+
+mount_root() {
+    live_mount_readonly "$image" /run/overlay/squashfs_container || live_fail "$image cannot be mounted. Is the medium whole?"
+    mkdir -p /run/overlay/rootfsbase
+    root_image=
+    if [ -f /run/overlay/squashfs_container/LiveOS/rootfs.img ]; then
+        root_image=/run/overlay/squashfs_container/LiveOS/rootfs.img
+        live_mount_readonly "$root_image" /run/overlay/rootfsbase || live_fail "LiveOS/rootfs.img inside $image cannot be mounted."
+    else
+        case "$image" in
+            */rootfs.img) root_image=$image ;;
+        esac
+        mount -n --bind /run/overlay/squashfs_container /run/overlay/rootfsbase
+        umount -n -l /run/overlay/squashfs_container
+    fi
+}
+
+# Value for tmpfs's size=: a bare number means MiB (as for dracut), anything else is passed on (50%, 2g).
+overlay_size() {
+    local size
+    size=$(getarg rd.live.overlay.size=)
+    if [ -z "$size" ]; then
+        size=$(getarg rd.overlay=)
+        case "$size" in
+            tmpfs:size=*) size=${size#tmpfs:size=} size=${size%%,*} ;;
+            *) size= ;;
+        esac
+    fi
+    case "$size" in
+        # tmpfs takes 0 for no limit at all.
+        '' | 0 | 0%) echo 50% ;;
+        *[!0-9]*) echo "$size" ;;
+        *) echo "${size}m" ;;
+    esac
+}
+
+mount_temporary_overlay() {
+    mkdir -p /run/overlay/overlayfs
+    if ! mount -n -t tmpfs -o "mode=0755,size=$(overlay_size)" live-overlay /run/overlay/overlayfs 2> /dev/null; then
+        live_fall_back "rd.live.overlay.size=$(overlay_size) is no size for a file system in memory (such as 40% or 1024). Using 50%."
+        mount -n -t tmpfs -o mode=0755,size=50% live-overlay /run/overlay/overlayfs
+    fi
+}
+
+# rd.live.overlay.overlayfs=0: a device-mapper snapshot of the root's file system, its changes in memory.
+# Returns 1 when that is not possible.
+make_snapshot() {
+    local base changes
+    getargbool 1 rd.live.overlay.overlayfs && return 1
+    if [ -n "$live_upper" ]; then
+        live_fall_back "rd.live.overlay.overlayfs=0: persistent data needs overlayfs. Using that."
+        return 1
+    fi
+    if [ -z "$root_image" ]; then
+        live_fall_back "rd.live.overlay.overlayfs=0: a snapshot needs a file system image, and this root is a squashfs or erofs. Using overlayfs."
+        return 1
+    fi
+    if ! command -v dmsetup > /dev/null; then
+        live_fall_back "rd.live.overlay.overlayfs=0: this image has no device mapper (overlay_type: device-mapper makes one that has). Using overlayfs."
+        return 1
+    fi
+    modprobe -q dm_snapshot
+    mount_temporary_overlay
+    # One MiB is left, so that the file system in memory is never the one that runs full.
+    truncate -s $(($(stat -f -c '%b * %S' /run/overlay/overlayfs) - 1048576)) /run/overlay/overlayfs/changes
+    umount -n /run/overlay/rootfsbase
+    if ! base=$(losetup --read-only --find --show "$root_image") \
+        || ! changes=$(losetup --find --show /run/overlay/overlayfs/changes) \
+        || ! dmsetup create live-rw --table "0 $(blockdev --getsz "$base") snapshot $base $changes N 8"; then
+        live_fail "The device-mapper snapshot of LiveOS/rootfs.img could not be made."
+    fi
+    udevadm settle
+    live_note overlay device-mapper
+}
+
+overlay_layers() {
+    if [ -z "$live_upper" ] || [ -n "$live_readonly" ]; then
+        mount_temporary_overlay
+        mkdir -m 0755 /run/overlay/overlayfs/rw /run/overlay/overlayfs/work
+    fi
+    if [ -z "$live_upper" ]; then
+        live_note overlay temporary
+    elif [ -n "$live_readonly" ]; then
+        live_note overlay readonly
+        echo "lowerdir=$live_upper:/run/overlay/rootfsbase,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
+        return
+    else
+        live_note overlay persistent
+        echo "lowerdir=/run/overlay/rootfsbase,upperdir=$live_upper,workdir=$live_work"
+        return
+    fi
+    echo "lowerdir=/run/overlay/rootfsbase,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
+}
+
+live_medium=''
+mkdir -p /run/overlay
+if getargbool 0 rd.live.debug; then
+    exec 2>> /run/overlay/trace
+    set -x
 fi
-
-live_check_medium "$device"
-echo "$device" > /run/overlay/isodev
-live_mount_readonly "$device" /run/overlay/live || live_fail "$device cannot be mounted as live medium."
-
-dir=$(getarg rd.live.dir=)
-image=$(getarg rd.live.squashimg=)
-image=/run/overlay/live/${dir:-LiveOS}/${image:-squashfs.img}
-[ -f "$image" ] || live_fail "$device has no ${image#/run/overlay/live/} (rd.live.dir, rd.live.squashimg)."
-
-live_mount_readonly "$image" /run/overlay/squashfs_container || live_fail "$image cannot be mounted. Is the medium whole?"
-mkdir -p /run/overlay/rootfsbase
-if [ -f /run/overlay/squashfs_container/LiveOS/rootfs.img ]; then
-    live_mount_readonly /run/overlay/squashfs_container/LiveOS/rootfs.img /run/overlay/rootfsbase \
-        || live_fail "LiveOS/rootfs.img inside $image cannot be mounted."
-else
-    mount -n --bind /run/overlay/squashfs_container /run/overlay/rootfsbase
-    umount -n -l /run/overlay/squashfs_container
-fi
-
-mkdir -p /run/overlay/overlayfs
-mount -n -t tmpfs -o "mode=0755,size=$(live_overlay_size)" live-overlay /run/overlay/overlayfs \
-    || live_fail "rd.live.overlay.size=$(getarg rd.live.overlay.size=) is no size for a file system in memory."
-mkdir -m 0755 /run/overlay/overlayfs/rw /run/overlay/overlayfs/work
-
+modprobe -q loop
+modprobe -q overlay
+iso_loop='' medium_stays=''
+find_medium
+live_note medium "$live_medium"
+live_check_medium "$live_medium"
+# Before anything of the medium is mounted: the kernel does not take a new partition on a disk that is in use.
+live_open_store
+open_medium
+if getargbool 0 rd.live.ram; then copy_to_memory; fi
+mount_root
+make_snapshot || overlay_layers > /run/overlay/layers
 : > /run/overlay/ready

@@ -8,7 +8,7 @@
 # dracut runs it again and again; once is enough.
 [ -e /run/overlay/ready ] || [ -e /run/overlay/told ] || (
     # shellcheck source=SCRIPTDIR/live-overlay-lib.sh
-    . /lib/live-overlay-lib.sh
+    . /lib/live-overlay/lib.sh
     mkdir -p /run/overlay
     : > /run/overlay/told
     live_say "Live medium not found: $(live_wanted)."

@@ -14,3 +14,14 @@ case "$(getarg root=)" in
         echo '[ -e /run/overlay/ready ]' > "$hookdir/initqueue/finished/live-overlay.sh"
         ;;
 esac
+
+# A server on the network: bring up an interface, by DHCP unless the user says how.
+case "$(getarg root=)" in
+    live:http://* | live:https://* | live:ftp://*)
+        mkdir -p /etc/cmdline.d
+        {
+            echo rd.neednet=1
+            getarg ip= > /dev/null || echo ip=dhcp
+        } > /etc/cmdline.d/49-live-overlay.conf
+        ;;
+esac
