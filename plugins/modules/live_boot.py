@@ -210,6 +210,9 @@ options:
       fail:
         description: Regular expression for text that means that this milestone will not be reached.
         type: str
+      send:
+        description: A line to type on the serial console once the milestone is reached, such as a passphrase.
+        type: str
   fail_patterns:
     description:
       - Regular expressions for text that ends the test with a failure while O(expect) or O(login) wait.
@@ -490,6 +493,7 @@ EXPECT = {
     "name": {"type": "str"},
     "timeout": {"type": "int", "default": DEFAULT_MILESTONE_SECONDS},
     "fail": {"type": "str"},
+    "send": {"type": "str"},
 }
 LOGIN = {
     "user": {"type": "str", "required": True},

@@ -49,6 +49,7 @@ _SHOWN_TAIL = 4096
 _OWN_LINE = re.compile(r"\blf\\?_[0-9a-f]|PS1= PS2=")
 _LINES_IN_MESSAGE = 40
 # Firmware and boot loaders poll the keyboard, and lose keys that come faster.
+_SECONDS_BEFORE_ANSWER = 1.0
 _SECONDS_BETWEEN_KEYS = 0.15
 _KEY_HELD_MILLISECONDS = 60
 
@@ -197,7 +198,12 @@ class _Session:
         fail_patterns = (milestone.fail,) if milestone.fail else ()
         match = self._wait([milestone.pattern], milestone.timeout, fail_patterns)
         self._report.milestones[milestone.name] = self._elapsed()
-        return self._console.text.cursor - len(match.group())
+        found = self._console.text.cursor - len(match.group())
+        if milestone.send is not None:
+            # Whoever asks may still be about to turn off the echo.
+            self._console.listen(_SECONDS_BEFORE_ANSWER)
+            self._console.send_line(milestone.send)
+        return found
 
     def _enter(self) -> SerialShell:
         shell = SerialShell(self._console)

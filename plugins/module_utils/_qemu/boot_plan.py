@@ -43,12 +43,13 @@ DEFAULT_COMMAND_SECONDS = 120
 
 @dataclasses.dataclass(frozen=True)
 class Milestone:
-    """Text that the console must show. ``fail`` is text that means it will not."""
+    """Text that the console must show. ``fail`` is text that means it will not; ``send`` is a line to type then."""
 
     name: str
     pattern: re.Pattern[str]
     timeout: float = DEFAULT_MILESTONE_SECONDS
     fail: re.Pattern[str] | None = None
+    send: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _milestones(given: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[Milest
             pattern=_pattern(f"expect[{number}].pattern", item["pattern"]),
             timeout=item["timeout"],
             fail=_pattern(f"expect[{number}].fail", item["fail"]) if item["fail"] else None,
+            send=item["send"],
         )
         for number, item in enumerate(given)
     )

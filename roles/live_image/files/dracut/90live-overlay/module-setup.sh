@@ -70,6 +70,6 @@ install() {
     inst_hook initqueue/settled 50 "$moddir/live-overlay-settled.sh"
     inst_hook initqueue/timeout 90 "$moddir/live-overlay-timeout.sh"
     inst_hook mount 01 "$moddir/mount-live-overlay.sh"
-    if _live_has_part http; then inst_hook pre-pivot 20 "$moddir/release-live-overlay.sh"; fi
+    inst_hook pre-pivot 20 "$moddir/handover-live-overlay.sh"
     dracut_need_initqueue
 }
