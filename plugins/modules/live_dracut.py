@@ -18,6 +18,7 @@ author: Liveforge maintainers (@liveforge)
 extends_documentation_fragment:
   - liveforge.images.stage
   - liveforge.images.stage.attributes
+  - liveforge.images.live_features
 requirements:
   - python >= 3.11 on the build host
   - bubblewrap, util-linux on the build host
@@ -28,28 +29,6 @@ options:
     description: The root tree, such as live_rootfs makes.
     type: path
     required: true
-  flags:
-    description:
-      - The dracut module that finds and mounts the root.
-      - V(overlay) is this collection's own module C(live-overlay), which the image need not have installed.
-      - V(dmsquash) is the distribution's C(dmsquash-live).
-    type: str
-    choices: [overlay, dmsquash]
-    default: overlay
-  filesystem:
-    description: The file system of the root, as given to M(liveforge.images.live_squashfs).
-    type: str
-    choices: [squashfs, erofs, ext2, ext3, ext4, xfs, btrfs]
-    default: squashfs
-  hybridpersistent:
-    description:
-      - Whether the image keeps data over reboots, which needs C(dmsquash-live-autooverlay) with O(flags=dmsquash).
-    type: bool
-    default: false
-  mediacheck:
-    description: Whether the image offers a media check, which needs C(checkisomd5) in the initrd.
-    type: bool
-    default: false
   kernel:
     description: Version of the kernel to use when several are installed. The default is the newest.
     type: str
@@ -194,20 +173,14 @@ from ansible_collections.liveforge.images.plugins.module_utils._initrd.stage imp
     DracutModule,
     Initrd,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import FEATURE_ARGUMENTS, LiveFeatures
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
 _NAMES = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
     "root": {"type": "path", "required": True},
-    "flags": {"type": "str", "choices": ["overlay", "dmsquash"], "default": "overlay"},
-    "filesystem": {
-        "type": "str",
-        "choices": ["squashfs", "erofs", "ext2", "ext3", "ext4", "xfs", "btrfs"],
-        "default": "squashfs",
-    },
-    "hybridpersistent": {"type": "bool", "default": False},
-    "mediacheck": {"type": "bool", "default": False},
+    **FEATURE_ARGUMENTS,
     "kernel": {"type": "str"},
     "modules": _NAMES,
     "dracut_modules": {
@@ -243,10 +216,7 @@ def make_stage(options: dict[str, t.Any]) -> Initrd:
         live_overlay = Shipped.from_item("live_overlay_module", options["live_overlay_module"] or {}, dest)
         own_modules.append(DracutModule(LIVE_OVERLAY_FOLDER, live_overlay))
     plan = DracutPlan(
-        flags=options["flags"],
-        filesystem=options["filesystem"],
-        hybridpersistent=options["hybridpersistent"],
-        mediacheck=options["mediacheck"],
+        LiveFeatures.from_options(options),
         modules=tuple(options["modules"]),
         omit_modules=tuple(options["omit_modules"]),
         drivers=tuple(options["drivers"]),

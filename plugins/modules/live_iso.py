@@ -23,6 +23,7 @@ author:
 extends_documentation_fragment:
   - liveforge.images.stage
   - liveforge.images.stage.attributes
+  - liveforge.images.live_features
 options:
   boot:
     description:
@@ -53,42 +54,18 @@ options:
       - Name of the system in the boot menu.
     type: str
     default: Live
-  flags:
+  ram:
     description:
-      - Which dracut module the initrd starts the live system with, and so which kernel parameters it needs.
-      - V(overlay) is the one of this collection, V(dmsquash) is dracut's C(dmsquash-live).
-    type: str
-    choices: [overlay, dmsquash]
-    default: overlay
-  filesystem:
-    description:
-      - The root file system. V(squashfs) and V(erofs) are the image itself, the others lie inside it as
-        C(LiveOS/rootfs.img).
-    type: str
-    choices: [squashfs, erofs, ext4, ext3, ext2, xfs, btrfs]
-    default: squashfs
-  overlay_type:
-    description:
-      - What makes the read-only root writable.
-      - The default is V(overlayfs), but V(device-mapper) for O(flags=dmsquash) with a O(filesystem) inside the image
-        and without O(hybridpersistent), which is what C(dmsquash-live) does.
-      - V(device-mapper) works with O(flags=dmsquash) only, with neither O(filesystem=squashfs) nor
-        O(filesystem=erofs), and without O(hybridpersistent).
-    type: str
-    choices: [overlayfs, device-mapper]
-  hybridpersistent:
-    description:
-      - Keep what the running system writes, in free space behind the ISO on the disk that it was started from.
-      - The menu then has a second entry that keeps nothing. The failsafe and media check entries keep nothing either.
-      - With O(flags=dmsquash), the initrd needs dracut's C(dmsquash-live-autooverlay). The store has the label
-        V(cow-) and the eight digits of RV(mbrid), so that only this very ISO uses it.
+      - Whether the default menu entry copies the root into memory, so that the medium can be removed (C(rd.live.ram)).
+      - Without enough memory, V(flags=overlay) runs from the medium and says so.
     type: bool
     default: false
-  hybridpersistent_filesystem:
+  overlay_size:
     description:
-      - File system of a new persistent store. The default is the one of the initrd, which is ext4.
+      - Size of the temporary overlay (C(rd.live.overlay.size)), in MiB (V(1024)) or percent of the memory (V(40%)).
+      - With O(flags=overlay) the default is half of the memory. dracut's module uses it for
+        O(overlay_type=device-mapper) only, and takes 20 percent of the memory otherwise.
     type: str
-    choices: [ext4, xfs]
   kernelcmdline:
     description:
       - Kernel parameters of your own. They come first in every menu entry that starts the live system.
@@ -96,14 +73,6 @@ options:
         would hand over something else. C(root=) is refused too, because O(volid) says where the root is.
     type: str
     default: ""
-  mediacheck:
-    description:
-      - Add a menu entry that checks the medium before it starts, and the checksum that this needs, as
-        C(implantisomd5) does.
-      - A new partition on the medium, as O(hybridpersistent) makes it, changes what is checked. Check before the
-        first start with persistence.
-    type: bool
-    default: false
   firmware:
     description:
       - Which firmware starts the ISO.
@@ -123,7 +92,7 @@ options:
   efiparttable:
     description:
       - Partition table for starting as a disk.
-      - The default is V(gpt), but V(msdos) for O(firmware=bios), and for O(flags=dmsquash) with O(hybridpersistent)
+      - The default is V(gpt), but V(msdos) for O(firmware=bios), and for O(flags=dmsquash) with O(persistence)
         because C(dmsquash-live-autooverlay) cannot add a partition to a GPT.
     type: str
     choices: [msdos, gpt]
@@ -216,8 +185,9 @@ EXAMPLES = r"""
     squashfs: /srv/live/rescue/root.squashfs
     volid: RESCUE
     title: Rescue
-    hybridpersistent: true
-    hybridpersistent_filesystem: xfs
+    persistence:
+      mode: auto
+      filesystem: xfs
     kernelcmdline: console=tty0 console=ttyS0,115200
     mediacheck: true
 """
@@ -317,6 +287,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.stage import LiveIsoStage
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import FEATURE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -325,17 +296,10 @@ ARGUMENTS: dict[str, t.Any] = {
     "architecture": {"type": "str", "choices": ["x86_64"], "default": "x86_64"},
     "volid": {"type": "str", "default": "CDROM"},
     "title": {"type": "str", "default": "Live"},
-    "flags": {"type": "str", "choices": ["overlay", "dmsquash"], "default": "overlay"},
-    "filesystem": {
-        "type": "str",
-        "choices": ["squashfs", "erofs", "ext4", "ext3", "ext2", "xfs", "btrfs"],
-        "default": "squashfs",
-    },
-    "overlay_type": {"type": "str", "choices": ["overlayfs", "device-mapper"]},
-    "hybridpersistent": {"type": "bool", "default": False},
-    "hybridpersistent_filesystem": {"type": "str", "choices": ["ext4", "xfs"]},
+    **FEATURE_ARGUMENTS,
+    "ram": {"type": "bool", "default": False},
+    "overlay_size": {"type": "str"},
     "kernelcmdline": {"type": "str", "default": ""},
-    "mediacheck": {"type": "bool", "default": False},
     "firmware": {"type": "str", "choices": ["bios", "efi", "uefi"], "default": "uefi"},
     "eficsm": {"type": "bool", "default": True},
     "efiparttable": {"type": "str", "choices": ["msdos", "gpt"]},

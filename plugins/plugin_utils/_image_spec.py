@@ -14,6 +14,12 @@ import typing as t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import (
+    MODES,
+    PERSISTENCE_ARGUMENTS,
+    LiveFeatures,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
 
@@ -75,6 +81,8 @@ def image_arguments() -> dict[str, t.Any]:
     # Debian's names; the ISO uses the machine's.
     arguments["architecture"] = {"type": "str", "choices": ["amd64"], "default": "amd64"}
     arguments["volid"] = {"type": "str"}
+    # A word, or a dictionary that says more.
+    arguments["persistence"] = {"type": "raw"}
     arguments["displayname"] = {"type": "str"}
     return arguments
 
@@ -98,6 +106,7 @@ class ImageSpec:
         if checked.error_messages:
             raise StageError("; ".join(checked.error_messages))
         self.options: dict[str, t.Any] = checked.validated_parameters
+        self.options["persistence"] = _persistence(self.options["persistence"])
         self._complete()
         self._require_sources(find)
         self._validate_stages()
@@ -135,15 +144,6 @@ class ImageSpec:
         if stage == "iso":
             found["architecture"] = "x86_64"
         return found
-
-    def warnings(self) -> list[str]:
-        """What is accepted although it does not do yet what it promises."""
-        if self.options["hybridpersistent"] and self.options["flags"] == "overlay":
-            return [
-                "hybridpersistent: the kernel command line asks for persistence, but live-overlay of this version "
-                "keeps nothing over a reboot. Use flags: dmsquash for images that must."
-            ]
-        return []
 
     def result(self) -> dict[str, t.Any]:
         """What the role works with."""
@@ -217,16 +217,28 @@ def boot_packages(options: t.Mapping[str, t.Any]) -> list[str]:
     packages = {"linux-image-" + options["architecture"], "systemd-sysv", "udev", "dbus", "dracut", "zstd", "kmod"}
     if options["distribution"] == "ubuntu":
         packages = packages - {"linux-image-" + options["architecture"]} | {"linux-image-generic"}
-    if options["flags"] == "dmsquash" and options["release"] not in ("sid", "unstable"):
-        packages.add("dracut-live")
-    filesystems = {options["filesystem"], options["hybridpersistent_filesystem"] or "ext4"}
-    if options["hybridpersistent"]:
-        packages |= {"parted", "fdisk"}
-        tools = {"ext4": "e2fsprogs", "xfs": "xfsprogs", "btrfs": "btrfs-progs"}
-        packages |= {tools[name] for name in filesystems if name in tools}
+    live = dmsquash if options["flags"] == "dmsquash" else overlay
+    packages |= live.packages(LiveFeatures.from_options(options), options["release"])
     if options["mediacheck"]:
         packages.add("isomd5sum")
     return sorted(packages)
+
+
+def _persistence(given: t.Any) -> dict[str, t.Any] | None:
+    """The option as a dictionary: ``auto`` alone is ``{mode: auto}``."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        given = {"mode": given}
+    if not isinstance(given, t.Mapping):
+        raise StageError(
+            f"persistence: {given!r} is neither one of {', '.join(MODES)} nor a dictionary with mode, filesystem, "
+            "size, file, sparse, encryption and key."
+        )
+    checked = ArgumentSpecValidator(PERSISTENCE_ARGUMENTS).validate(dict(given))
+    if checked.error_messages:
+        raise StageError("; ".join(f"persistence: {message}" for message in checked.error_messages))
+    return {name: value for name, value in checked.validated_parameters.items() if value is not None}
 
 
 def _refuse_unknown(options: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.Any]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import types
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
 
 # Modules that do harm in a live initrd: ifcfg fails without dbus and takes dracut with it (059), overlay-root and
 # resume claim the root or wait for a swap partition, btrfs benchmarks its RAID code at every boot.
 _HARMFUL = ("btrfs", "ifcfg", "overlay-root", "resume")
 _LIVE_MODULES = ("live-overlay", "kiwi-live", "dmsquash-live", "dmsquash-live-autooverlay", "dmsquash-live-ntfs")
+_PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "bin", "sbin")
 _COMPRESSORS = {
     # Level 9 makes what zstd's level 15 (dracut's own choice) makes but for one percent, in a quarter of the time.
     "zstd": ("zstd", "zstd -{level} -q -T0", 9, (1, 19)),
@@ -30,16 +33,18 @@ _COMPRESSORS = {
 
 @dataclasses.dataclass(frozen=True)
 class InitrdContent:
-    """Names of the dracut modules and kernel drivers in a finished initrd."""
+    """Names of the dracut modules, kernel drivers and programs in a finished initrd."""
 
     modules: frozenset[str]
     drivers: frozenset[str]
+    programs: frozenset[str] = frozenset()
 
     @classmethod
     def from_listing(cls, listing: str) -> InitrdContent:
         """From what lsinitrd(1) prints: a list of modules after a heading, and ``ls -l`` lines of all files."""
         modules: set[str] = set()
         drivers: set[str] = set()
+        programs: set[str] = set()
         in_modules = False
         for line in listing.splitlines():
             if line.startswith("dracut modules:"):
@@ -52,7 +57,10 @@ class InitrdContent:
                 driver = re.search(r"lib/modules/\S+/([^/\s]+)\.ko(?:\.\w+)?$", line)
                 if driver:
                     drivers.add(driver.group(1).replace("-", "_"))
-        return cls(frozenset(modules), frozenset(drivers))
+                program = re.search(r" (?:usr/)?s?bin/([^/\s]+)(?: -> \S+)?$", line)
+                if program:
+                    programs.add(program.group(1))
+        return cls(frozenset(modules), frozenset(drivers), frozenset(programs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +68,7 @@ class DracutPlan:
     """The choices of live_dracut, and what follows from them for dracut's command line.
 
     Attributes:
-        flags: ``overlay`` or ``dmsquash``, as in KIWI.
-        filesystem: ``squashfs`` or ``erofs`` for a root packed directly, else the file system inside the squashfs.
-        hybridpersistent: whether the image keeps data over reboots.
-        mediacheck: whether the image offers a media check.
+        features: what the live system is to be able to do.
         modules: further dracut modules.
         omit_modules: dracut modules to leave out.
         drivers: further kernel drivers.
@@ -72,10 +77,7 @@ class DracutPlan:
         compression_level: of that compressor; None for our default.
     """
 
-    flags: str
-    filesystem: str
-    hybridpersistent: bool = False
-    mediacheck: bool = False
+    features: LiveFeatures
     modules: tuple[str, ...] = ()
     omit_modules: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
@@ -83,8 +85,16 @@ class DracutPlan:
     compression: str = "zstd"
     compression_level: int | None = None
 
+    @property
+    def live(self) -> types.ModuleType:
+        """What knows the live module of the image."""
+        return dmsquash if self.features.flags == "dmsquash" else overlay
+
     def validate(self) -> None:
         """Raise StageError for choices that contradict each other."""
+        problems = list(self.live.problems(self.features))
+        if problems:
+            raise StageError(" ".join(problems), problems=problems)
         rivals = sorted(set(_LIVE_MODULES) & set(self.modules))
         if rivals:
             raise StageError(
@@ -104,44 +114,51 @@ class DracutPlan:
     def inputs(self) -> dict[str, t.Any]:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
+        features = values.pop("features")
+        # What only changes the kernel command line changes no initrd.
+        features["persistence"] = (
+            sorted(overlay.parts(self.features))
+            if self.features.flags == "overlay"
+            else bool(self.features.persistence)
+        )
+        del features["ram"], features["overlay_size"]
+        features["network_boot"] = list(self.features.network_boot)
+        values.update(features)
         for name in ("modules", "omit_modules", "drivers", "omit_drivers"):
             values[name] = sorted(values[name])
         return values
 
     def wanted_modules(self) -> tuple[str, ...]:
         """The dracut modules that must be in the initrd."""
-        if self.flags == "overlay":
-            live = ["live-overlay"]
-        else:
-            live = ["dmsquash-live"]
-            if self.hybridpersistent:
-                live.append("dmsquash-live-autooverlay")
-        return tuple(dict.fromkeys([*live, "pollcdrom", *self.modules]))
+        return tuple(dict.fromkeys([*self.live.dracut_modules(self.features), "pollcdrom", *self.modules]))
 
     def wanted_drivers(self) -> tuple[str, ...]:
         """The kernel drivers that must be in the initrd or in the kernel itself."""
-        drivers = ["loop", "overlay", "isofs", "squashfs" if self.filesystem != "erofs" else "erofs"]
-        if self.filesystem not in DIRECT_FILESYSTEMS:
+        filesystem = self.features.filesystem
+        drivers = ["loop", "overlay", "isofs", "squashfs" if filesystem != "erofs" else "erofs"]
+        if self.features.nested:
             # The ext4 driver serves ext2 and ext3, too.
-            drivers.append("ext4" if self.filesystem.startswith("ext") else self.filesystem)
-            if self.flags == "dmsquash":
-                drivers += ["dm_mod", "dm_snapshot"]
+            drivers.append("ext4" if filesystem.startswith("ext") else filesystem)
+        drivers += self.live.drivers(self.features)
         return tuple(dict.fromkeys([*drivers, *(driver.replace("-", "_") for driver in self.drivers)]))
 
     def require(self, root: str) -> None:
         """Raise StageError naming the package when a tool that the initrd needs is missing in the tree."""
         compressor = _COMPRESSORS[self.compression][0]
         wanted = [(compressor, compressor)] if compressor else []
-        if self.mediacheck:
-            wanted.append(("checkisomd5", "isomd5sum"))
-        if self.flags == "dmsquash" and self.hybridpersistent:
-            wanted.append(("parted", "parted"))
+        wanted += self.live.programs(self.features)
         for tool, package in wanted:
-            if not any(os.path.lexists(os.path.join(root, folder, tool)) for folder in ("usr/bin", "usr/sbin", "bin")):
+            if not any(os.path.lexists(os.path.join(root, folder, tool)) for folder in _PROGRAM_FOLDERS):
                 raise StageError(
                     f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of "
                     "the image."
                 )
+
+    def configuration(self) -> str:
+        """What dracut's configuration says for this plan: the optional parts of live-overlay."""
+        if self.features.flags != "overlay":
+            return ""
+        return f'live_overlay_parts="{" ".join(overlay.parts(self.features))}"\n'
 
     def command(self, kernel_version: str, initrd: str, scratch: str) -> list[str]:
         """dracut's command line, to be run inside the tree.
@@ -188,6 +205,14 @@ class DracutPlan:
             raise StageError(
                 f"The initrd lacks the dracut module {', '.join(modules)}, so the image could not boot as declared. "
                 "Install the package that has it (see the log for what dracut said about it)."
+            )
+        programs = [item for item in self.live.programs(self.features) if item[0] not in content.programs]
+        if programs:
+            names = ", ".join(program for program, dummy in programs)
+            packages = ", ".join(sorted({package for dummy, package in programs}))
+            raise StageError(
+                f"The initrd lacks {names}, so the image could not do what is declared. Add {packages} to the packages "
+                "of the image, and see the log for what dracut said."
             )
         if drivers:
             raise StageError(

@@ -32,6 +32,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
 # Where the image's file system of dracut modules and the result appear inside the sandbox.
 _MODULES = "usr/lib/dracut"
 _RESULT = "/run/liveforge"
+_CONFIGURATION = "90-live-overlay.conf"
 _LEAST_BYTES = 300_000_000
 LIVE_OVERLAY_FOLDER = "90live-overlay"
 
@@ -57,7 +58,7 @@ class Initrd(Stage):
     """
 
     name = "live_dracut"
-    format_version = 1
+    format_version = 2
 
     def __init__(
         self,
@@ -157,6 +158,10 @@ class Initrd(Stage):
                 ["tar", "--extract", f"--file={module.shipped.open()}", f"--directory={target}", "--no-same-owner"],
                 task=f"unpacking the dracut module {module.folder}",
             )
+        # dracut.conf(5): the folder for packages, which /etc/dracut.conf.d overrides.
+        os.makedirs(os.path.join(folder, "dracut.conf.d"), exist_ok=True)
+        with open(os.path.join(folder, "dracut.conf.d", _CONFIGURATION), "w", encoding="utf-8") as stream:
+            stream.write(self.plan.configuration())
 
     def _epoch(self) -> dict[str, str]:
         return {} if self.source_date_epoch is None else {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}

@@ -13,6 +13,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
+
 # COMMAND_LINE_SIZE of x86 is 2048 with the final zero byte (kernel, arch/x86/include/asm/setup.h).
 MAX_LENGTH = 2047
 
@@ -27,19 +30,15 @@ class LiveRoot:
 
     Attributes:
         volid: volume id of the ISO.
-        flags: ``overlay`` (our dracut module) or ``dmsquash`` (dracut's dmsquash-live).
-        overlay_type: ``overlayfs`` or ``device-mapper``.
+        features: what the live system is to do.
+        mbrid: number of this very ISO, such as 0x1a2b3c4d, by which our module tells media with one volume id apart.
         persistent_label: file system label of dmsquash's persistent store; unused by ``overlay``.
-        persistent_filesystem: what a new persistent store is formatted with; None leaves it to the initrd (ext4).
-        persistent: keep what is written.
         arguments: the user's own words; they come first.
     """
 
     volid: str
-    flags: str = "overlay"
-    overlay_type: str = "overlayfs"
-    persistent: bool = False
-    persistent_filesystem: str | None = None
+    features: LiveFeatures = dataclasses.field(default_factory=LiveFeatures)
+    mbrid: str = ""
     persistent_label: str = ""
     arguments: tuple[str, ...] = ()
 
@@ -79,45 +78,30 @@ def join(words: t.Sequence[str]) -> str:
 def normal(root: LiveRoot) -> list[str]:
     """The command line of the default menu entry."""
     words = [*root.arguments, f"root=live:CDLABEL={root.volid}", "rd.live.image"]
+    if root.features.flags == "overlay" and root.mbrid:
+        words.append(f"rd.live.mbrid={root.mbrid}")
     # A GPT on the medium must not make systemd wait for partitions of its own choice (systemd-gpt-auto-generator(8)).
     words.append("systemd.gpt_auto=0")
-    return words + (_dmsquash(root) if root.flags == "dmsquash" else _overlay(root))
+    if root.features.flags == "dmsquash":
+        return words + dmsquash.kernel_words(root.features, root.persistent_label)
+    return words + overlay.kernel_words(root.features)
 
 
 def without_persistence(root: LiveRoot) -> list[str]:
     """The default entry's line with nothing kept and nothing written to the medium."""
-    return normal(dataclasses.replace(root, persistent=False))
+    return normal(_changed(root, persistence=None))
 
 
 def failsafe(root: LiveRoot) -> list[str]:
     """For machines that do not start otherwise; also independent of a store that may be damaged."""
-    return [*without_persistence(root), *FAILSAFE_WORDS]
+    return [*normal(_changed(root, persistence=None, ram=False)), *FAILSAFE_WORDS]
 
 
 def media_check(root: LiveRoot) -> list[str]:
     """Check the medium before starting; without persistence, which would change what is being checked."""
-    word = "rd.live.check" if root.flags == "dmsquash" else "mediacheck=1"
+    word = (dmsquash if root.features.flags == "dmsquash" else overlay).media_check_word()
     return [*without_persistence(root), word, "plymouth.enable=0"]
 
 
-def _overlay(root: LiveRoot) -> list[str]:
-    if not root.persistent:
-        return []
-    words = ["rd.live.overlay.persistent"]
-    if root.persistent_filesystem:
-        words.append(f"rd.live.overlay.cowfs={root.persistent_filesystem}")
-    return words
-
-
-def _dmsquash(root: LiveRoot) -> list[str]:
-    words = []
-    # dracut 059 does not start a root that is squashfs or erofs itself without being told so.
-    if root.overlay_type == "overlayfs":
-        words.append("rd.live.overlay.overlayfs=1")
-    if root.persistent:
-        words.append(f"rd.live.overlay=LABEL={root.persistent_label}")
-        if root.persistent_filesystem:
-            words.append(f"rd.live.overlay.cowfs={root.persistent_filesystem}")
-        # From dracut 060 on: go on without the store instead of waiting for the Enter key.
-        words.append("rd.live.overlay.nouserconfirmprompt")
-    return words
+def _changed(root: LiveRoot, **features: t.Any) -> LiveRoot:
+    return dataclasses.replace(root, features=dataclasses.replace(root.features, **features))

@@ -40,11 +40,11 @@ class MenuEntry:
         return command_line.join(self.words)
 
 
-def menu_entries(options: IsoOptions, persistent_label: str) -> list[MenuEntry]:
+def menu_entries(options: IsoOptions, mbrid: str, persistent_label: str) -> list[MenuEntry]:
     """The entries that start the live system; the first one is the default."""
-    root = options.live_root(persistent_label)
+    root = options.live_root(mbrid, persistent_label)
     entries = [MenuEntry("live", options.title, tuple(command_line.normal(root)))]
-    if options.hybridpersistent:
+    if options.features.persistence:
         words = tuple(command_line.without_persistence(root))
         entries.append(MenuEntry("nopersistence", f"{options.title} (keep nothing)", words))
     entries.append(MenuEntry("failsafe", f"Failsafe -- {options.title}", tuple(command_line.failsafe(root))))

@@ -10,12 +10,18 @@ Private to this collection.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso import kernel_command_line as command_line
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import (
+    LiveFeatures,
+    contradictions,
+    overlay_size_problems,
+)
 
 OUTPUT_TERMINALS = ("console", "gfxterm", "serial")
 INPUT_TERMINALS = ("console", "serial")
@@ -39,13 +45,8 @@ class IsoOptions:
     architecture: str
     volid: str
     title: str
-    flags: str
-    filesystem: str
-    overlay_type: str
-    hybridpersistent: bool
-    hybridpersistent_filesystem: str | None
+    features: LiveFeatures
     kernelcmdline: str
-    mediacheck: bool
     firmware: str
     eficsm: bool
     efiparttable: str
@@ -58,6 +59,17 @@ class IsoOptions:
     serial_line: str
     application_id: str | None
     publisher: str
+    contradictions: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> str:
+        """``overlay`` or ``dmsquash``."""
+        return self.features.flags
+
+    @property
+    def mediacheck(self) -> bool:
+        """Whether the menu offers a media check."""
+        return self.features.mediacheck
 
     @property
     def bios(self) -> bool:
@@ -72,49 +84,48 @@ class IsoOptions:
     @classmethod
     def from_parameters(cls, parameters: t.Mapping[str, t.Any]) -> IsoOptions:
         """The options of a module call, which the argument spec has checked for type and choice."""
-        values = {field.name: parameters[field.name] for field in dataclasses.fields(cls)}
+        own = [field.name for field in dataclasses.fields(cls) if field.name not in ("features", "contradictions")]
+        values = {name: parameters[name] for name in own}
         for name in ("output_console", "input_console"):
             values[name] = tuple(word for element in values[name] for word in element.split())
-        if values["overlay_type"] is None:
-            values["overlay_type"] = _default_overlay_type(values)
+        features = LiveFeatures.from_options(parameters)
         if values["efiparttable"] is None:
-            values["efiparttable"] = _default_table(values)
-        return cls(**values)
+            values["efiparttable"] = _default_table(values["firmware"], features)
+        return cls(**values, features=features, contradictions=tuple(contradictions(parameters)))
+
+    def inputs(self) -> dict[str, t.Any]:
+        """The options for a fingerprint."""
+        values = dataclasses.asdict(self)
+        del values["contradictions"]
+        # Tuples become lists, as they come back from a stamp.
+        return t.cast("dict[str, t.Any]", json.loads(json.dumps({**values.pop("features"), **values})))
 
     def check(self) -> None:
         """Raise StageError with every rule that the options break."""
         problems = [
             *_volume_problems(self),
-            *_overlay_problems(self),
+            *self.contradictions,
+            *overlay_size_problems(self.features.overlay_size),
+            *(dmsquash if self.flags == "dmsquash" else overlay).problems(self.features),
             *_firmware_problems(self),
             *_menu_problems(self),
         ]
         if problems:
             raise StageError(" ".join(problems), problems=problems)
 
-    def live_root(self, persistent_label: str) -> command_line.LiveRoot:
+    def live_root(self, mbrid: str, persistent_label: str) -> command_line.LiveRoot:
         """What the kernel command lines are made from."""
         return command_line.LiveRoot(
             volid=self.volid,
-            flags=self.flags,
-            overlay_type=self.overlay_type,
-            persistent=self.hybridpersistent,
-            persistent_filesystem=self.hybridpersistent_filesystem,
+            features=self.features,
+            mbrid=mbrid,
             persistent_label=persistent_label,
             arguments=tuple(command_line.split(self.kernelcmdline)),
         )
 
 
-def _default_overlay_type(values: t.Mapping[str, t.Any]) -> str:
-    nested = values["filesystem"] not in DIRECT_FILESYSTEMS
-    # What dmsquash-live itself does, except that the stores of dmsquash-live-autooverlay are overlayfs directories.
-    if values["flags"] == "dmsquash" and nested and not values["hybridpersistent"]:
-        return "device-mapper"
-    return "overlayfs"
-
-
-def _default_table(values: t.Mapping[str, t.Any]) -> str:
-    if values["firmware"] == "bios" or (values["flags"] == "dmsquash" and values["hybridpersistent"]):
+def _default_table(firmware: str, features: LiveFeatures) -> str:
+    if firmware == "bios" or (features.flags == "dmsquash" and dmsquash.needs_msdos_table(features)):
         return "msdos"
     return "gpt"
 
@@ -134,35 +145,13 @@ def _volume_problems(options: IsoOptions) -> t.Iterator[str]:
             )
 
 
-def _overlay_problems(options: IsoOptions) -> t.Iterator[str]:
-    if options.overlay_type == "device-mapper":
-        if options.flags == "overlay":
-            yield (
-                "overlay_type device-mapper is not supported yet with flags overlay: the live-overlay dracut module "
-                "of this release overlays with overlayfs. Use overlay_type overlayfs, or flags dmsquash."
-            )
-        elif options.filesystem in DIRECT_FILESYSTEMS:
-            yield (
-                f"overlay_type device-mapper does not work with filesystem {options.filesystem}: a device-mapper "
-                "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
-                "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
-            )
-        elif options.hybridpersistent:
-            yield (
-                "overlay_type device-mapper does not work with hybridpersistent: what dmsquash-live-autooverlay "
-                "keeps is an overlayfs directory. Use overlay_type overlayfs."
-            )
-    if options.hybridpersistent_filesystem and not options.hybridpersistent:
-        yield "hybridpersistent_filesystem has no effect without hybridpersistent: true. Set that, or leave it out."
-
-
 def _firmware_problems(options: IsoOptions) -> t.Iterator[str]:
     if options.efiparttable == "gpt" and not options.efi:
         yield "efiparttable gpt needs firmware efi or uefi; an ISO for a BIOS alone has an MBR. Leave it out."
-    if options.efiparttable == "gpt" and options.flags == "dmsquash" and options.hybridpersistent:
+    if options.efiparttable == "gpt" and options.flags == "dmsquash" and dmsquash.needs_msdos_table(options.features):
         yield (
-            "efiparttable gpt does not work with flags dmsquash and hybridpersistent: dracut's "
-            "dmsquash-live-autooverlay cannot add a partition to the GPT of an ISO. Use efiparttable msdos."
+            "efiparttable gpt does not work with flags dmsquash and persistence: dracut's dmsquash-live-autooverlay "
+            "cannot add a partition to the GPT of an ISO. Use efiparttable msdos."
         )
     size = options.efifatimagesize
     if size is not None and not MIN_ESP_MIB <= size <= MAX_ESP_MIB:
@@ -200,7 +189,7 @@ def _kernel_command_line_problems(options: IsoOptions) -> t.Iterator[str]:
             "kernelcmdline must not contain root=: the live root is always found by the volume id "
             f"(root=live:CDLABEL={options.volid}), and a second root= would break it. Set volid instead."
         )
-    root = options.live_root("cow-00000000")
+    root = options.live_root("0x00000000", "cow-00000000")
     longest = max(len(command_line.join(line)) for line in _lines(root))
     if longest > command_line.MAX_LENGTH:
         yield (

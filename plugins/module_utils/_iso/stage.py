@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -96,10 +95,7 @@ class LiveIsoStage(Stage):
     def inputs(self) -> dict[str, t.Any]:
         artifacts = {"boot": self.boot, "squashfs": self.squashfs, "cdroot": self.cdroot}
         self._inputs = {
-            "options": {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(self.options).items()
-            },
+            "options": self.options.inputs(),
             **{name: input_artifact(path, self.foreseen) for name, path in artifacts.items() if path is not None},
             "boot_loaders": boot_loaders.source_digests(self.options),
             "tools": {name: _version(name) for name in self._tools()},
@@ -109,7 +105,7 @@ class LiveIsoStage(Stage):
     def preflight(self) -> None:
         require_pycdlib()
         require_boot(self.boot)
-        require_squashfs(self.squashfs, self.options.filesystem)
+        require_squashfs(self.squashfs, self.options.features.filesystem)
         for source in boot_loaders.sources(self.options).values():
             source.require()
         for tool in self._tools():
@@ -123,7 +119,8 @@ class LiveIsoStage(Stage):
         if not all(len(self._inputs[name]["content"]) == 64 for name in _ARTIFACTS if name in self._inputs):
             return volid
         identity = self._identity()
-        return {**volid, "mbrid": identity.mbrid, **_menu_facts(menu_entries(self.options, identity.persistent_label))}
+        menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
+        return {**volid, "mbrid": identity.mbrid, **_menu_facts(menu)}
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = work.target + ".parts"
@@ -136,7 +133,7 @@ class LiveIsoStage(Stage):
 
     def _build(self, work: Work, scratch: Scratch) -> dict[str, t.Any]:
         identity = self._identity()
-        menu = menu_entries(self.options, identity.persistent_label)
+        menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
         work.progress.step("reading the kernel and the initrd")
         expected = [ExpectedFile.of(name, path) for name, path in self._large_files().items()]
         work.progress.step("making boot loaders")

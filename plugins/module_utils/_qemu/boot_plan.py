@@ -130,7 +130,7 @@ def _milestones(given: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[Milest
             pattern=_pattern(f"expect[{number}].pattern", item["pattern"]),
             timeout=item["timeout"],
             fail=_pattern(f"expect[{number}].fail", item["fail"]) if item["fail"] else None,
-            send=item["send"],
+            send=item.get("send"),
         )
         for number, item in enumerate(given)
     )

@@ -43,7 +43,12 @@ def test_default_volume_id_fits() -> None:
         ({"flags": "dmsquash"}, {"dracut-live"}, set()),
         ({"flags": "dmsquash", "release": "sid"}, {"dracut"}, {"dracut-live"}),
         ({"mediacheck": True}, {"isomd5sum"}, set()),
-        ({"hybridpersistent": True, "hybridpersistent_filesystem": "xfs"}, {"xfsprogs", "parted"}, set()),
+        ({}, {"fdisk", "e2fsprogs"}, {"xfsprogs", "cryptsetup-bin", "curl", "dmsetup"}),
+        ({"hybridpersistent": True, "hybridpersistent_filesystem": "xfs"}, {"xfsprogs"}, {"parted"}),
+        ({"flags": "dmsquash", "hybridpersistent": True}, {"parted", "e2fsprogs"}, set()),
+        ({"persistence": {"encryption": "luks2"}}, {"cryptsetup-bin"}, set()),
+        ({"persistence": "partition"}, {"fdisk"}, set()),
+        ({"network_boot": ["http"]}, {"curl", "dracut-network", "ca-certificates"}, set()),
     ],
 )
 def test_packages_follow_the_features(options: dict[str, t.Any], wanted: set[str], unwanted: set[str]) -> None:

@@ -64,6 +64,8 @@ live_download() {
         # What is wrong with the address does not get better: curl(1), exit codes 22 (HTTP error), 3, 6, 60.
         case "$problem" in
             *'(22)'* | *'(3)'* | *'(60)'*) try=5 ;;
+            # Nor does a server that cannot go on in the middle of a file, except from the start.
+            *'(33)'*) rm -f "$target" ;;
         esac
         [ "$try" -lt 5 ] || live_fail "Downloading $url failed: ${problem:-no answer}. Check the server and the address."
         live_say "Downloading $url was interrupted (${problem:-no answer}); going on in 5 seconds ($try of 5)."

@@ -13,13 +13,14 @@ import pytest
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.stage import Initrd
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
 
 
 def stage(root: pathlib.Path, kernel: str | None) -> Initrd:
     return Initrd(
         str(root.parent / "boot"),
         root=str(root),
-        plan=DracutPlan("overlay", "squashfs", compression="none"),
+        plan=DracutPlan(LiveFeatures(), compression="none"),
         kernel=kernel,
         own_modules=[],
         predicted={},

@@ -8,48 +8,76 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import typing as t
 
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso import kernel_command_line as command_line
 from ansible_collections.liveforge.images.plugins.module_utils._iso.kernel_command_line import LiveRoot
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
 
 BASE = "root=live:CDLABEL=KIOSK rd.live.image systemd.gpt_auto=0"
 OVERLAY = LiveRoot("KIOSK")
-DMSQUASH = LiveRoot("KIOSK", flags="dmsquash", persistent_label="cow-0a1b2c3d")
+DMSQUASH = LiveRoot("KIOSK", LiveFeatures(flags="dmsquash"), persistent_label="cow-0a1b2c3d")
+STORE_WORD = "rd.live.overlay.persistent"
 STORE = "rd.live.overlay=LABEL=cow-0a1b2c3d"
 NO_PROMPT = "rd.live.overlay.nouserconfirmprompt"
+
+
+def with_features(root: LiveRoot, **changes: t.Any) -> LiveRoot:
+    return dataclasses.replace(root, features=dataclasses.replace(root.features, **changes))
 
 
 @pytest.mark.parametrize(
     ("root", "changes", "expected"),
     [
         (OVERLAY, {}, BASE),
-        (OVERLAY, {"persistent": True}, f"{BASE} rd.live.overlay.persistent"),
+        (OVERLAY, {"persistence": Persistence()}, f"{BASE} {STORE_WORD}"),
         (
             OVERLAY,
-            {"persistent": True, "persistent_filesystem": "xfs"},
-            f"{BASE} rd.live.overlay.persistent rd.live.overlay.cowfs=xfs",
+            {"persistence": Persistence(filesystem="xfs", size=900)},
+            f"{BASE} {STORE_WORD} rd.live.overlay.cowfs=xfs {STORE_WORD}.size=900 rd.live.cowfile.mbsize=900",
         ),
+        (
+            OVERLAY,
+            {"persistence": Persistence(mode="file", size=900, file="a/b.cow", sparse=True)},
+            f"{BASE} {STORE_WORD}=file rd.live.cowfile.mbsize=900 rd.live.cowfile.path=a/b.cow rd.live.cowfile.sparse",
+        ),
+        (
+            OVERLAY,
+            {"persistence": Persistence(mode="partition", size=900, encrypted=True, key="LABEL=K:/k")},
+            f"{BASE} {STORE_WORD}=partition {STORE_WORD}.size=900 rd.live.overlay.crypt=luks2 "
+            "rd.live.overlay.key=LABEL=K:/k",
+        ),
+        (OVERLAY, {"overlay_type": "device-mapper"}, f"{BASE} rd.live.overlay.overlayfs=0"),
+        (OVERLAY, {"ram": True, "overlay_size": "40%"}, f"{BASE} rd.live.overlay.size=40% rd.live.ram"),
         (DMSQUASH, {}, f"{BASE} rd.live.overlay.overlayfs=1"),
         (DMSQUASH, {"overlay_type": "device-mapper"}, BASE),
-        (DMSQUASH, {"persistent": True}, f"{BASE} rd.live.overlay.overlayfs=1 {STORE} {NO_PROMPT}"),
+        (DMSQUASH, {"persistence": Persistence()}, f"{BASE} rd.live.overlay.overlayfs=1 {STORE} {NO_PROMPT}"),
         (
             DMSQUASH,
-            {"persistent": True, "persistent_filesystem": "xfs"},
+            {"persistence": Persistence(filesystem="xfs")},
             f"{BASE} rd.live.overlay.overlayfs=1 {STORE} rd.live.overlay.cowfs=xfs {NO_PROMPT}",
         ),
-        (OVERLAY, {"arguments": ("quiet", "a=b c")}, f'quiet "a=b c" {BASE}'),
     ],
 )
-def test_default_entry(root: LiveRoot, changes: dict[str, object], expected: str) -> None:
-    line = command_line.normal(dataclasses.replace(root, **changes))
+def test_default_entry(root: LiveRoot, changes: dict[str, t.Any], expected: str) -> None:
+    line = command_line.normal(with_features(root, **changes))
     assert command_line.join(line) == expected
+
+
+def test_own_words_come_first_and_the_number_of_the_iso_is_for_our_module() -> None:
+    root = dataclasses.replace(OVERLAY, arguments=("quiet", "a=b c"), mbrid="0x0a1b2c3d")
+    number = "rd.live.mbrid=0x0a1b2c3d"
+    assert command_line.join(command_line.normal(root)) == (
+        f'quiet "a=b c" root=live:CDLABEL=KIOSK rd.live.image {number} systemd.gpt_auto=0'
+    )
+    assert number not in command_line.normal(dataclasses.replace(DMSQUASH, mbrid="0x0a1b2c3d"))
 
 
 @pytest.mark.parametrize("root", [OVERLAY, DMSQUASH])
 def test_only_the_default_entry_keeps_anything(root: LiveRoot) -> None:
-    persistent = dataclasses.replace(root, persistent=True, persistent_filesystem="xfs")
+    persistent = with_features(root, persistence=Persistence(filesystem="xfs"))
     plain = command_line.normal(root)
     assert command_line.without_persistence(persistent) == plain
     assert command_line.failsafe(persistent) == [*plain, "nomodeset", "noresume", "edd=off", "3"]

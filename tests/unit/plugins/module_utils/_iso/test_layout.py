@@ -12,34 +12,19 @@ import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
+from ansible_collections.liveforge.images.plugins.modules import live_iso
 
 IDENTITY = layout.Identity.derive(hashlib.sha256(b"x").hexdigest())
 
 
 def options(**changes: object) -> IsoOptions:
-    values: dict[str, object] = {
-        "architecture": "x86_64",
+    defaults = {name: argument.get("default") for name, argument in live_iso.ARGUMENTS.items()}
+    values = {
+        **defaults,
         "volid": "KIOSK",
         "title": "Kiosk",
-        "flags": "overlay",
-        "filesystem": "squashfs",
-        "overlay_type": None,
-        "hybridpersistent": False,
-        "hybridpersistent_filesystem": None,
-        "kernelcmdline": "",
-        "mediacheck": False,
-        "firmware": "uefi",
-        "eficsm": True,
-        "efiparttable": None,
-        "gpt_hybrid_mbr": True,
-        "efifatimagesize": None,
-        "timeout": 10,
-        "timeout_style": "menu",
         "output_console": ["console"],
         "input_console": ["console"],
-        "serial_line": "serial",
-        "application_id": None,
-        "publisher": "",
     }
     return IsoOptions.from_parameters({**values, **changes})
 

@@ -15,35 +15,21 @@ import pytest
 from ansible_collections.liveforge.images.plugins.module_utils._iso import menu
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
+from ansible_collections.liveforge.images.plugins.modules import live_iso
 
 MBRID = "0x0a1b2c3d"
 LABEL = "cow-0a1b2c3d"
 
 
 def options(**changes: t.Any) -> IsoOptions:
-    values: dict[str, t.Any] = {
-        "architecture": "x86_64",
+    defaults = {name: argument.get("default") for name, argument in live_iso.ARGUMENTS.items()}
+    values = {
+        **defaults,
         "volid": "KIOSK",
         "title": "Kiosk",
-        "flags": "overlay",
-        "filesystem": "squashfs",
-        "overlay_type": None,
-        "hybridpersistent": False,
-        "hybridpersistent_filesystem": None,
-        "kernelcmdline": "",
-        "mediacheck": False,
-        "firmware": "uefi",
-        "eficsm": True,
-        "efiparttable": None,
-        "gpt_hybrid_mbr": True,
-        "efifatimagesize": None,
         "timeout": 7,
         "timeout_style": "countdown",
-        "output_console": ["console", "serial"],
-        "input_console": ["console", "serial"],
         "serial_line": "serial --unit=1",
-        "application_id": None,
-        "publisher": "",
     }
     return IsoOptions.from_parameters({**values, **changes})
 
@@ -59,7 +45,7 @@ def options(**changes: t.Any) -> IsoOptions:
 )
 def test_entries(changes: dict[str, t.Any], names: list[str]) -> None:
     made = options(**changes)
-    entries = menu.menu_entries(made, LABEL)
+    entries = menu.menu_entries(made, MBRID, LABEL)
     assert [entry.id for entry in entries] == names
     read = read_menu(menu.grub_cfg(made, entries, MBRID))
     assert [entry["id"] for entry in read] == [*names, "harddisk"]
@@ -76,7 +62,7 @@ TITLES = ["Kiosk", 'It\'s "live"', "$HOME; reboot # {x}", "Größe \\n", "a}b"]
 @pytest.mark.parametrize("arguments", ["", 'x="a b" $y;z {#}'])
 def test_titles_and_arguments_stay_text(title: str, arguments: str, tmp_path: pathlib.Path) -> None:
     made = options(title=title, kernelcmdline=arguments)
-    entries = menu.menu_entries(made, LABEL)
+    entries = menu.menu_entries(made, MBRID, LABEL)
     for text in (menu.grub_cfg(made, entries, MBRID), menu.loopback_cfg(made, entries)):
         read = read_menu(text)
         assert read[0]["title"] == title
@@ -88,7 +74,7 @@ def test_titles_and_arguments_stay_text(title: str, arguments: str, tmp_path: pa
 
 def test_loopback_menu_takes_nothing_but_root_and_iso_path_from_outside() -> None:
     made = options(hybridpersistent=True, mediacheck=True)
-    text = menu.loopback_cfg(made, menu.menu_entries(made, LABEL))
+    text = menu.loopback_cfg(made, menu.menu_entries(made, MBRID, LABEL))
     variables = {word.strip('"{};').split("}")[0] for word in text.replace("$", " $").split() if word.startswith("$")}
     assert {name.lstrip("${").split(")")[0] for name in variables} == {"root", "iso_path"}
     assert "search" not in text
@@ -98,7 +84,7 @@ def test_loopback_menu_takes_nothing_but_root_and_iso_path_from_outside() -> Non
 
 def test_menu_of_the_medium_ignores_an_outer_grub() -> None:
     made = options()
-    text = menu.grub_cfg(made, menu.menu_entries(made, LABEL), MBRID)
+    text = menu.grub_cfg(made, menu.menu_entries(made, MBRID, LABEL), MBRID)
     assert text.startswith(f"search --no-floppy --file --set=root /boot/{MBRID}\n")
     assert "iso_path" not in text
     assert "set timeout=7\nset timeout_style=countdown\n" in text
@@ -116,7 +102,7 @@ def test_menu_of_the_medium_ignores_an_outer_grub() -> None:
 )
 def test_terminals(output: list[str], keys: list[str], present: list[str], absent: list[str]) -> None:
     made = options(output_console=output, input_console=keys)
-    text = menu.grub_cfg(made, menu.menu_entries(made, LABEL), MBRID)
+    text = menu.grub_cfg(made, menu.menu_entries(made, MBRID, LABEL), MBRID)
     for part in present:
         assert part in text
     for part in absent:

@@ -12,31 +12,9 @@ import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
+from ansible_collections.liveforge.images.plugins.modules import live_iso
 
-DEFAULTS: dict[str, t.Any] = {
-    "architecture": "x86_64",
-    "volid": "CDROM",
-    "title": "Live",
-    "flags": "overlay",
-    "filesystem": "squashfs",
-    "overlay_type": None,
-    "hybridpersistent": False,
-    "hybridpersistent_filesystem": None,
-    "kernelcmdline": "",
-    "mediacheck": False,
-    "firmware": "uefi",
-    "eficsm": True,
-    "efiparttable": None,
-    "gpt_hybrid_mbr": True,
-    "efifatimagesize": None,
-    "timeout": 10,
-    "timeout_style": "menu",
-    "output_console": ["console", "serial"],
-    "input_console": ["console", "serial"],
-    "serial_line": "serial --unit=0 --speed=115200",
-    "application_id": None,
-    "publisher": "",
-}
+DEFAULTS: dict[str, t.Any] = {name: argument.get("default") for name, argument in live_iso.ARGUMENTS.items()}
 
 
 def options(**changes: t.Any) -> IsoOptions:
@@ -61,7 +39,7 @@ def options(**changes: t.Any) -> IsoOptions:
 def test_defaults_that_depend_on_other_options(changes: dict[str, t.Any], overlay_type: str, table: str) -> None:
     made = options(**changes)
     made.check()
-    assert (made.overlay_type, made.efiparttable) == (overlay_type, table)
+    assert (made.features.overlay_type, made.efiparttable) == (overlay_type, table)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +67,34 @@ def test_which_firmware_can_start_it(firmware: str, eficsm: bool, bios: bool, ef
         ({"volid": "größe"}, ["volid", "'ö'"]),
         ({"application_id": "a" * 129}, ["application_id", "129 characters", "at most 128"]),
         ({"publisher": "a@b"}, ["publisher 'a@b'"]),
-        ({"overlay_type": "device-mapper"}, ["overlay_type device-mapper", "not supported yet", "flags dmsquash"]),
+        ({"overlay_type": "device-mapper"}, ["overlay_type device-mapper", "filesystem squashfs", "ext4"]),
+        (
+            {"overlay_type": "device-mapper", "filesystem": "ext4", "persistence": {"mode": "auto"}},
+            ["overlay_type device-mapper", "persistence"],
+        ),
+        ({"persistence": {"mode": "none"}, "hybridpersistent": True}, ["persistence none", "hybridpersistent: true"]),
+        (
+            {"persistence": {"filesystem": "xfs"}, "hybridpersistent_filesystem": "ext4"},
+            ["persistence.filesystem xfs", "hybridpersistent_filesystem ext4"],
+        ),
+        ({"persistence": {"mode": "none", "size": 100}}, ["persistence.size", "no effect"]),
+        ({"persistence": {"key": "LABEL=K:/k"}}, ["persistence.key", "encryption: luks2"]),
+        ({"persistence": {"encryption": "luks2", "key": "k"}}, ["persistence.key 'k'", "LABEL=KEYS:/live.key"]),
+        ({"persistence": {"mode": "partition", "sparse": True}}, ["persistence.sparse", "partition"]),
+        ({"persistence": {"mode": "file", "file": "../x"}}, ["persistence.file '../x'", "'..'"]),
+        ({"persistence": {"size": 10}}, ["persistence.size 10", "at least 64"]),
+        ({"flags": "dmsquash", "persistence": {"encryption": "luks2"}}, ["luks2", "flags overlay"]),
+        ({"flags": "dmsquash", "persistence": {"mode": "file"}}, ["persistence file", "flags overlay"]),
+        ({"network_boot": ["nfs"]}, ["network_boot nfs", "flags dmsquash"]),
+        ({"overlay_size": "much"}, ["overlay_size 'much'", "40%"]),
+        ({"overlay_size": "120%"}, ["overlay_size '120%'"]),
         (
             {"flags": "dmsquash", "overlay_type": "device-mapper"},
             ["overlay_type device-mapper", "filesystem squashfs", "ext4"],
         ),
         (
             {"flags": "dmsquash", "overlay_type": "device-mapper", "filesystem": "ext4", "hybridpersistent": True},
-            ["overlay_type device-mapper", "hybridpersistent"],
+            ["overlay_type device-mapper", "persistence"],
         ),
         ({"hybridpersistent_filesystem": "xfs"}, ["hybridpersistent_filesystem", "hybridpersistent: true"]),
         ({"firmware": "bios", "efiparttable": "gpt"}, ["efiparttable gpt", "firmware efi or uefi"]),

@@ -16,30 +16,15 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
+from ansible_collections.liveforge.images.plugins.modules import live_iso
 
-OPTIONS = IsoOptions(
-    architecture="x86_64",
-    volid="KIOSK",
-    title="Kiosk",
-    flags="overlay",
-    filesystem="squashfs",
-    overlay_type="overlayfs",
-    hybridpersistent=False,
-    hybridpersistent_filesystem=None,
-    kernelcmdline="",
-    mediacheck=True,
-    firmware="uefi",
-    eficsm=True,
-    efiparttable="gpt",
-    gpt_hybrid_mbr=True,
-    efifatimagesize=None,
-    timeout=10,
-    timeout_style="menu",
-    output_console=(),
-    input_console=(),
-    serial_line="serial",
-    application_id=None,
-    publisher="",
+OPTIONS = IsoOptions.from_parameters(
+    {
+        **{name: argument.get("default") for name, argument in live_iso.ARGUMENTS.items()},
+        "volid": "KIOSK",
+        "title": "Kiosk",
+        "mediacheck": True,
+    }
 )
 MENU = [MenuEntry("live", "Kiosk", ("root=live:CDLABEL=KIOSK",))]
 FILES = [ExpectedFile("boot/x86_64/loader/linux", 3, "aa"), ExpectedFile("LiveOS/squashfs.img", 5, "bb")]

@@ -1,0 +1,313 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What dracut's dmsquash-live needs and understands (flags dmsquash). Private to this collection.
+
+The role puts the parameters of a medium on the menu's kernel lines. Those of a network boot are the user's, who writes
+them where the kernel is loaded from (PXE, iPXE, HTTP boot); with the same kernel and initrd:
+
+- HTTP(S): ``root=live:http://SERVER/IMAGE.iso rd.live.image``. The name must end in ``.iso``, or else the file must be
+  the squashfs itself. The file is held in memory. A certificate that the image does not know needs ``rd.noverifyssl``.
+- NFS: ``root=live:nfs://SERVER[:PORT]/PATH/IMAGE.iso rd.live.image ip=dhcp rd.neednet=1``.
+- AoE: ``root=live:/dev/etherd/eSHELF.SLOT rd.live.image rd.driver.pre=aoe rd.neednet=1 ip=link6``. The last two only
+  bring the network card up; AoE itself needs no address. The kernel looks for targets once a minute, so it takes that
+  long.
+
+To each of them ``rd.live.overlay.overlayfs=1`` must be added unless the image has overlay_type device-mapper. Further
+parameters for any boot: ``rd.live.ram`` (copies the squashfs into memory), ``rd.live.check`` (any value turns it on,
+even 0), ``rd.live.overlay.thin``, ``rd.live.overlay.size=MIB`` (device-mapper only), ``rd.live.overlay.reset``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
+
+# From this version on systemd-networkd in the initrd tells dracut that the network is up
+# (https://github.com/dracut-ng/dracut-ng/pull/388). Before, a boot from the network waits for ever.
+_NETWORKD_WORKS = 103
+_WITHOUT_DRACUT_LIVE = ("sid", "unstable")
+_OLD_RELEASES = ("bookworm",)
+_STORE_TOOLS = {
+    "ext4": ("mkfs.ext4", "e2fsprogs"),
+    "xfs": ("mkfs.xfs", "xfsprogs"),
+    "btrfs": ("mkfs.btrfs", "btrfs-progs"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """A fault of a distribution's dracut that is mended in the copy of dracut that makes the initrd.
+
+    Attributes:
+        last: the last version of dracut that has the fault.
+        module: name of the dracut module, without its number.
+        file: name of the file in it.
+        old: text that must be there.
+        new: text that takes its place.
+        reason: what would happen otherwise, in one sentence.
+    """
+
+    last: int
+    module: str
+    file: str
+    old: str
+    new: str
+    reason: str
+
+
+# The one place for such faults. What must be left out, added or installed instead is in the functions below.
+REPAIRS = (
+    Repair(
+        last=59,
+        module="dmsquash-live",
+        file="dmsquash-live-root.sh",
+        old='if [ -n "$setup" ]; then\n            warn "Using temporary overlay."',
+        new='if [ -n "$setup" ] || getargbool 0 rd.live.overlay.nouserconfirmprompt; then\n'
+        '            warn "Using temporary overlay."',
+        reason="Without its persistent store this dracut waits for the Enter key for ever: "
+        "rd.live.overlay.nouserconfirmprompt is known from dracut 106 on.",
+    ),
+    Repair(
+        last=59,
+        module="network-legacy",
+        file="ifup.sh",
+        old='return "$ret"\n}\n\n# Handle static ip',
+        new="return 0\n}\n\n# Handle static ip",
+        reason="With ip=link6 the network card comes up, but counts as failed, and the boot waits for it in vain.",
+    ),
+    Repair(
+        last=106,
+        module="url-lib",
+        file="url-lib.sh",
+        old='"$(basename "$mntdir")"',
+        new='"${mntdir##*/}"',
+        reason="basename is not in the initrd, so a boot by NFS complains and leaves its mount point behind.",
+    ),
+    # No released version is without the next three.
+    Repair(
+        last=112,
+        module="nfs",
+        file="nfs-lib.sh",
+        old='[ "$port" != "$server" ] && options="port=$port"',
+        new='[ "$port" != "$server" ] && options="port=$port" && server="${server%:*}"',
+        reason="The port in nfs://SERVER:PORT/PATH stays part of the server's name, and nothing can be mounted.",
+    ),
+    Repair(
+        last=112,
+        module="dmsquash-live-autooverlay",
+        file="create-overlay.sh",
+        old='"${blockDevice#/dev/}[0-9]+"',
+        new='"${blockDevice#/dev/}p?[0-9]+"',
+        reason="The partitions of NVMe disks and SD cards, such as nvme0n1p1, are not counted.",
+    ),
+    Repair(
+        last=112,
+        module="dmsquash-live-autooverlay",
+        file="create-overlay.sh",
+        old="overlayPartition=${blockDevice}$((",
+        new="case $blockDevice in *[0-9]) infix=p ;; *) infix= ;; esac\n    overlayPartition=${blockDevice}$infix$((",
+        reason="The new partition of an NVMe disk or SD card is looked for under a wrong name.",
+    ),
+)
+
+
+def repair(folder: str, version: int) -> list[str]:
+    """Mend the faults of this version of dracut.
+
+    Args:
+        folder: a writable copy of /usr/lib/dracut.
+        version: of dracut, such as 59 or 106.
+
+    Returns:
+        The reasons, a sentence each.
+
+    Raises:
+        StageError: a file does not have the text that is to be replaced.
+    """
+    reasons = []
+    for fault in REPAIRS:
+        if version > fault.last:
+            continue
+        for path in sorted(pathlib.Path(folder, "modules.d").glob(f"[0-9][0-9]{fault.module}/{fault.file}")):
+            text = path.read_text(encoding="utf-8")
+            if text.count(fault.old) != 1:
+                raise StageError(
+                    f"The image's dracut {version} is not the one that is known: {path.parent.name}/{path.name} lacks "
+                    f"what is to be corrected in it. ({fault.reason}) Use the distribution's own dracut, or flags "
+                    "overlay."
+                )
+            path.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+            reasons.append(fault.reason)
+    return reasons
+
+
+def problems(features: LiveFeatures) -> t.Iterator[str]:
+    """Sentences about what the module cannot do."""
+    if features.overlay_type == "device-mapper":
+        if not features.nested:
+            yield (
+                f"overlay_type device-mapper does not work with filesystem {features.filesystem}: a device-mapper "
+                "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
+                "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
+            )
+        elif features.persistence:
+            yield (
+                "overlay_type device-mapper does not work with persistence: what dmsquash-live-autooverlay keeps is "
+                "an overlayfs directory. Use overlay_type overlayfs."
+            )
+    yield from _overlay_size_problems(features)
+    store = features.persistence
+    if store is None:
+        return
+    if store.encrypted:
+        yield "persistence.encryption luks2 needs flags overlay: dmsquash-live keeps plain file systems only."
+    if store.mode == "file" or store.file or store.sparse:
+        yield "persistence file needs flags overlay: dmsquash-live makes no files beside the ISO. Use mode partition."
+    if store.size is not None:
+        yield (
+            "persistence.size needs flags overlay: dmsquash-live-autooverlay takes all the space behind the ISO. "
+            "Leave it out."
+        )
+
+
+def warnings(features: LiveFeatures) -> t.Iterator[str]:
+    """Sentences about what works, but not always."""
+    if features.mediacheck and features.persistence:
+        yield (
+            "mediacheck: with flags dmsquash the check of a stick fails once the partition for persistence was added "
+            "to it, since the check covers the partition table, too. Check sticks before their first persistent boot, "
+            "or use flags overlay."
+        )
+
+
+def needs_msdos_table(features: LiveFeatures) -> bool:
+    """Whether the ISO must have an MBR: dmsquash-live-autooverlay cannot add a partition to the GPT of an ISO."""
+    return features.persistence is not None
+
+
+def dracut_modules(features: LiveFeatures, version: int | None = None) -> tuple[str, ...]:
+    """Dracut modules that must be in the initrd.
+
+    Args:
+        features: the features.
+        version: of dracut, such as 59 or 106; None while it is not known.
+    """
+    found = ["dmsquash-live"]
+    if features.persistence:
+        found.append("dmsquash-live-autooverlay")
+    if features.network_boot:
+        found.append("network")
+        if version is not None and version < _NETWORKD_WORKS:
+            found.append("network-legacy")
+    if {"http", "nfs"} & set(features.network_boot):
+        found.append("livenet")
+    if "nfs" in features.network_boot:
+        found.append("nfs")
+    return tuple(found)
+
+
+def drivers(features: LiveFeatures) -> tuple[str, ...]:
+    """Kernel drivers that must be in the initrd, besides those of the root's file systems."""
+    # A nested image can be a snapshot by the user's own choice at the boot menu.
+    found = ["dm_mod", "dm_snapshot"] if features.nested else []
+    if "aoe" in features.network_boot:
+        found.append("aoe")
+    if "nfs" in features.network_boot:
+        found += ["nfs", "nfsv4"]
+    if features.persistence:
+        found.append(features.persistence.filesystem or "ext4")
+    return tuple(found)
+
+
+def programs(features: LiveFeatures, version: int | None = None) -> tuple[tuple[str, str], ...]:
+    """Programs that must be in the initrd, each with the Debian package that has it.
+
+    Args:
+        features: the features.
+        version: of dracut, such as 59 or 106; None while it is not known.
+    """
+    found = []
+    if features.mediacheck:
+        found.append(("checkisomd5", "isomd5sum"))
+    if features.persistence:
+        # No package of Debian's dracut before 109 depends on them (https://bugs.debian.org/1095162 for isomd5sum).
+        found += [("parted", "parted"), _STORE_TOOLS[features.persistence.filesystem or "ext4"]]
+    if features.network_boot and version is not None and version < _NETWORKD_WORKS:
+        # dracut leaves network-legacy out, with no more than a line in its log, when one of these is missing.
+        found += [
+            ("ip", "iproute2"),
+            ("dhclient", "isc-dhcp-client"),
+            ("pgrep", "procps"),
+            ("arping", "iputils-arping"),
+        ]
+    if "http" in features.network_boot:
+        found.append(("curl", "curl"))
+    if "nfs" in features.network_boot:
+        found.append(("mount.nfs", "nfs-common"))
+    return tuple(found)
+
+
+def packages(features: LiveFeatures, release: str) -> set[str]:
+    """Debian packages that the image needs for its initrd, besides kernel, dracut and what is always there."""
+    old = release in _OLD_RELEASES
+    found = {package for dummy, package in programs(features, 59 if old else None)}
+    if release not in _WITHOUT_DRACUT_LIVE:
+        found.add("dracut-live")
+    if features.persistence:
+        found.add("fdisk")
+    if features.network_boot:
+        found |= {"dracut-network", "iproute2"}
+    if {"http", "nfs"} & set(features.network_boot):
+        # livenet needs curl for whatever it gets.
+        found |= {"curl", "ca-certificates"}
+    return found
+
+
+def kernel_words(features: LiveFeatures, persistent_label: str) -> list[str]:
+    """The parameters that turn on what the features ask for.
+
+    Args:
+        features: the features.
+        persistent_label: file system label of the persistent store of this very ISO.
+    """
+    words = []
+    # dracut 059 does not start a root that is squashfs or erofs itself without being told so.
+    if features.overlay_type == "overlayfs":
+        words.append("rd.live.overlay.overlayfs=1")
+    if features.overlay_size:
+        words.append(f"rd.live.overlay.size={features.overlay_size}")
+    if features.ram:
+        words.append("rd.live.ram")
+    if features.persistence:
+        words.append(f"rd.live.overlay=LABEL={persistent_label}")
+        if features.persistence.filesystem:
+            words.append(f"rd.live.overlay.cowfs={features.persistence.filesystem}")
+        # Go on without the store instead of waiting for the Enter key.
+        words.append("rd.live.overlay.nouserconfirmprompt")
+    return words
+
+
+def media_check_word() -> str:
+    """The parameter that asks for a media check."""
+    return "rd.live.check"
+
+
+def _overlay_size_problems(features: LiveFeatures) -> t.Iterator[str]:
+    if features.overlay_size is None:
+        return
+    if features.overlay_type == "overlayfs":
+        yield (
+            "overlay_size does nothing with flags dmsquash and overlay_type overlayfs: what is written lies in /run, "
+            "whose size systemd decides. Use flags overlay, or overlay_type device-mapper, or leave it out."
+        )
+    elif features.overlay_size.endswith("%"):
+        yield (
+            f"overlay_size {features.overlay_size} must be a number of MiB with flags dmsquash, such as 1024: "
+            "dmsquash-live knows no percent."
+        )

@@ -1,0 +1,157 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images with every feature of live-overlay declared, booted directly: kernel and initrd by QEMU, no boot loader.
+
+That saves the time of the boot loaders, which the matrix covers, and lets each test say its own kernel parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import subprocess
+import typing as t
+
+import playbook
+from boot import variants
+
+# Where the booted system reads what the initrd decided.
+STATUS = "cat /run/overlay/status"
+FALLBACK = "cat /run/overlay/fallback"
+HEALTH = "systemctl is-system-running --wait"
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureImage:
+    """A built image.
+
+    Attributes:
+        iso: the ISO.
+        folder: of its kernel, initrd and squashfs.
+        volid: volume id.
+    """
+
+    iso: pathlib.Path
+    folder: pathlib.Path
+    volid: str
+
+    @property
+    def root(self) -> str:
+        """The kernel parameter by which the medium is found."""
+        return f"root=live:CDLABEL={self.volid}"
+
+    def copy_to_disk(self, path: pathlib.Path, mebibytes: int) -> pathlib.Path:
+        """A disk of that size with the ISO written to it, as dd does it to a stick."""
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(self.iso), str(path)], check=True)
+        with open(path, "r+b") as stream:
+            stream.truncate(mebibytes * MIB)
+        return path
+
+    def boot(
+        self,
+        folder: pathlib.Path,
+        parameters: str,
+        commands: t.Sequence[str] = (),
+        *,
+        image: pathlib.Path | None = None,
+        cut: bool = False,
+        **options: t.Any,
+    ) -> dict[str, t.Any]:
+        """Boot, log in, run commands; what they print is added to the result as ``said``.
+
+        Args:
+            folder: for files of this boot.
+            parameters: for the kernel, besides the console.
+            commands: for the guest.
+            image: what to boot from; by default the ISO.
+            cut: cut the power at the end instead of shutting down.
+            options: of live_boot.
+        """
+        given = {
+            "image": str(image or self.iso),
+            "kernel": str(self.folder / "boot/linux"),
+            "initrd": str(self.folder / "boot/initrd"),
+            "append": f"console=ttyS0,115200 {parameters}",
+            "snapshot": False,
+            "login": {"user": "live", "password": playbook.PASSWORD},
+            "commands": [{"cmd": command, "check": False, "timeout": 300} for command in commands],
+            "poweroff": not cut,
+            "console_log": str(folder / "console.log"),
+            **options,
+        }
+        result = playbook.module(
+            "live_boot", {name: value for name, value in given.items() if value is not None}, folder
+        )
+        assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-4000:]}"
+        result["said"] = [command["stdout"] for command in result["commands"]]
+        return result
+
+
+def status(text: str) -> dict[str, str]:
+    """The lines of /run/overlay/status."""
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+@functools.cache
+def build(name: str) -> FeatureImage:
+    """The image of that name, built or taken from an earlier run of the tests."""
+    declaration = playbook.small_image(
+        f"features-{name}",
+        variants.WORKSPACE,
+        hostname="features",
+        files=[{"dest": "/etc/sudoers.d/live", "content": "live ALL=(ALL) NOPASSWD: ALL\n", "mode": "0440"}],
+        **_DECLARATIONS[name],
+    )
+    folder = variants.WORKSPACE / f"features-{name}.run"
+    folder.mkdir(parents=True, exist_ok=True)
+    run = playbook.build([declaration], folder)
+    if run.status != 0:
+        raise RuntimeError(f"{name} could not be built:\n{run.output[-6000:]}")
+    iso = pathlib.Path(run.results[0]["path"])
+    return FeatureImage(iso, iso.parent, run.results[0]["volid"])
+
+
+_DECLARATIONS: dict[str, dict[str, t.Any]] = {
+    # dracut 059, the root directly in the squashfs.
+    "bookworm": {
+        "release": "bookworm",
+        "flags": "overlay",
+        "filesystem": "squashfs",
+        "packages": ["sudo", "eject"],
+        "persistence": {"mode": "auto", "filesystem": "xfs", "encryption": "luks2"},
+        "network_boot": ["http", "aoe"],
+        "mediacheck": True,
+    },
+    # dracut 106, a file system inside the squashfs.
+    "trixie": {
+        "release": "trixie",
+        "flags": "overlay",
+        "filesystem": "ext4",
+        "packages": ["sudo", "eject"],
+        "overlay_type": "device-mapper",
+        "network_boot": ["http", "aoe"],
+        "mediacheck": True,
+    },
+    # The newest dracut, and an MBR as partition table.
+    "sid": {
+        "release": "sid",
+        "flags": "overlay",
+        "filesystem": "squashfs",
+        "packages": ["sudo", "eject"],
+        "persistence": {"mode": "auto", "filesystem": "btrfs"},
+        "efiparttable": "msdos",
+        "mediacheck": True,
+    },
+    # An initrd without systemd.
+    "sysv-initrd": {
+        "release": "bookworm",
+        "flags": "overlay",
+        "filesystem": "squashfs",
+        "packages": ["sudo"],
+        "initrd_omit_modules": ["systemd", "systemd-initrd", "dracut-systemd", "systemd-sysusers"],
+    },
+}

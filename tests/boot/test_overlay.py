@@ -1,0 +1,554 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every feature of our dracut module live-overlay, looked at from inside the booted guest."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from boot import feature_images, network_servers
+from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status
+
+WRITE = "echo {} | sudo tee /etc/kept && sync"
+READ = "cat /etc/kept"
+SPACE = "df --output=size -BM / | tail -n 1"
+NEW = "rd.live.overlay.persistent"
+PASSPHRASE = "correct battery staple"
+LOGIN = {"name": "login prompt", "pattern": "login: "}
+
+
+@pytest.fixture(scope="module")
+def bookworm() -> FeatureImage:
+    return feature_images.build("bookworm")
+
+
+@pytest.fixture(scope="module")
+def trixie() -> FeatureImage:
+    return feature_images.build("trixie")
+
+
+@pytest.fixture(scope="module")
+def sid() -> FeatureImage:
+    return feature_images.build("sid")
+
+
+def stick_with_file(image: FeatureImage, path: pathlib.Path, filesystem: str, mebibytes: int) -> pathlib.Path:
+    """A stick with one file system, and the ISO as the file /isos/live.iso on it."""
+    tree = path.with_suffix(".tree")
+    (tree / "isos").mkdir(parents=True)
+    subprocess.run(["cp", "--reflink=auto", str(image.iso), str(tree / "isos/live.iso")], check=True)
+    with open(path, "wb") as stream:
+        stream.truncate(mebibytes * MIB)
+    if filesystem == "vfat":
+        subprocess.run(["mkfs.vfat", "-F", "32", str(path)], check=True, capture_output=True)
+        subprocess.run(["mcopy", "-s", "-i", str(path), str(tree / "isos"), "::"], check=True)
+    elif filesystem == "btrfs":
+        subprocess.run(["mkfs.btrfs", "-q", "--rootdir", str(tree), str(path)], check=True)
+    else:
+        subprocess.run(["mkfs.ext4", "-q", "-d", str(tree), str(path)], check=True)
+    subprocess.run(["rm", "-r", str(tree)], check=True)
+    return path
+
+
+def partitions(disk: pathlib.Path) -> list[tuple[int, int]]:
+    """First byte and size of each partition."""
+    text = subprocess.run(["sfdisk", "--dump", str(disk)], check=True, capture_output=True, text=True).stdout
+    return [(int(a) * 512, int(b) * 512) for a, b in re.findall(r"start= *(\d+), size= *(\d+)", text)]
+
+
+def with_partition(disk: pathlib.Path, number: int, command: list[str], status: int = 0) -> str:
+    """Run a command on a partition, put into a file of its own meanwhile."""
+    start, size = partitions(disk)[number - 1]
+    part = disk.with_suffix(".part")
+    for source, target, more in ((disk, part, [f"skip={start}"]), (part, disk, [f"seek={start}"])):
+        flags = ["iflag=skip_bytes,count_bytes", "oflag=seek_bytes", "conv=notrunc,sparse"]
+        if source is part:
+            done = subprocess.run([*command, str(part)], capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stderr
+        subprocess.run(
+            ["dd", f"if={source}", f"of={target}", "bs=1M", f"count={size}", "status=none", *flags, *more], check=True
+        )
+    part.unlink()
+    return done.stdout + done.stderr
+
+
+# ---- temporary overlay, sources
+
+
+@pytest.mark.full
+def test_overlay_size_is_percent_or_mebibytes(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.size`: MiB, percent of memory; what is neither gives half of the memory and a reason."""
+    said = bookworm.boot(tmp_path, f"{bookworm.root} rd.live.overlay.size=300", [SPACE, STATUS])["said"]
+    assert said[0].strip() == "300M"
+    assert status(said[1])["overlay"] == "temporary"
+    said = bookworm.boot(tmp_path, f"rd.live.overlay.size=much {bookworm.root}", [SPACE, FALLBACK])["said"]
+    assert 900 < int(said[0].strip().rstrip("M")) < 1024, "half of 2 GiB"
+    assert "rd.live.overlay.size=much" in said[1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("place", ["LABEL", "UUID", "device"])
+def test_medium_by(place: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`root=live:LABEL=`, `UUID=`, `/dev/...`."""
+    uuid = subprocess.run(
+        ["blkid", "-p", "-o", "value", "-s", "UUID", str(bookworm.iso)], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    spec = {"LABEL": f"LABEL={bookworm.volid}", "UUID": f"UUID={uuid}", "device": "/dev/vda"}[place]
+    said = bookworm.boot(tmp_path, f"root=live:{spec}", [STATUS, HEALTH], media="disk", snapshot=True)["said"]
+    assert status(said[0]) == {"medium": "/dev/vda1", "overlay": "temporary"}
+    assert said[1] == "running"
+
+
+@pytest.mark.full
+def test_two_media_with_one_label(bookworm: FeatureImage, trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """The image that the kernel belongs to is taken, by rd.live.mbrid=; without it, the console says which."""
+    other = trixie.copy_to_disk(tmp_path / "other.img", 600)
+    label = bookworm.volid.encode().ljust(32)
+    with open(other, "r+b") as stream:
+        # The volume id in both superblocks: of the disk, and of partition 1 (ECMA-119, 8.4.7).
+        for block in (16, 32):
+            stream.seek(block * 2048 + 40)
+            stream.write(label)
+    number = next(line for line in _grub_menu(bookworm).split() if line.strip("'").startswith("rd.live.mbrid="))
+    disks = [{"path": str(bookworm.iso), "readonly": True}]
+    options = {"image": other, "media": "disk", "disks": disks}
+    said = bookworm.boot(tmp_path, f"{bookworm.root} {number.strip(chr(39))}", [STATUS], **options)["said"]
+    assert status(said[0])["medium"] == "/dev/vdb1"
+    choice = r"Several media fit root=live:CDLABEL=\S+: /dev/vda1 /dev/vdb1\. Taking /dev/vda1"
+    expect = [{"name": "choice", "pattern": choice}]
+    result = bookworm.boot(tmp_path, bookworm.root, login=None, expect=expect, cut=True, **options)
+    assert "choice" in result["milestones"]
+
+
+def _grub_menu(image: FeatureImage) -> str:
+    command = ["xorriso", "-no_rc", "-osirrox", "on", "-indev", str(image.iso)]
+    command += ["-concat", "append", "-", "/boot/grub/grub.cfg"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.full
+def test_device_mapper_snapshot(trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.overlayfs=0` with a file system image: / is that file system, written to in memory."""
+    said = trixie.boot(
+        tmp_path,
+        f"{trixie.root} rd.live.overlay.overlayfs=0",
+        ["findmnt -no SOURCE,FSTYPE /", WRITE.format("snapshot"), READ, HEALTH, STATUS],
+    )["said"]
+    assert said[0].split() == ["/dev/mapper/live-rw", "ext4"]
+    assert said[2:4] == ["snapshot", "running"]
+    assert status(said[4])["overlay"] == "device-mapper"
+
+
+@pytest.mark.full
+def test_initrd_without_systemd(tmp_path: pathlib.Path) -> None:
+    image = feature_images.build("sysv-initrd")
+    disk = image.copy_to_disk(tmp_path / "disk.img", 700)
+    result = image.boot(tmp_path, f"{image.root} {NEW}", [STATUS, HEALTH], image=disk, media="disk")
+    assert status(result["said"][0])["overlay"] == "persistent"
+    assert result["said"][1] == "running"
+    assert result["powered_off"]
+
+
+# ---- memory
+
+
+def test_root_in_memory_lets_the_cd_go(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.ram`: after the copy the CD can be ejected, and every file is still there."""
+    result = bookworm.boot(
+        tmp_path,
+        f"rd.live.ram {bookworm.root}",
+        [
+            STATUS,
+            # Opening the drive would close its tray again.
+            "echo 0 | sudo tee /proc/sys/dev/cdrom/autoclose; sudo eject /dev/sr0; sudo head -c 1 /dev/sr0 2>&1",
+            "echo 3 | sudo tee /proc/sys/vm/drop_caches; sudo tar -C /usr -c . | wc -c",
+            HEALTH,
+        ],
+    )
+    said = result["said"]
+    assert status(said[0])["memory"] == "yes"
+    assert "No medium found" in said[1]
+    assert int(said[2].split()[-1]) > 100 * MIB
+    assert said[3] == "running"
+    assert "Copying to memory: 100 %" in result["console"]
+    assert result["powered_off"]
+
+
+@pytest.mark.full
+def test_too_little_memory_runs_from_the_medium(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """512 MB and `rd.live.ram`: boots from the CD, and says why."""
+    result = bookworm.boot(tmp_path, f"{bookworm.root} rd.live.ram", [STATUS, FALLBACK, HEALTH], memory=512)
+    assert "memory" not in status(result["said"][0])
+    assert re.search(r"rd\.live\.ram: copying \d+ MiB would leave -?\d+ MiB of memory", result["said"][1])
+    assert result["said"][2] == "running"
+
+
+# ---- persistence in a partition
+
+
+def test_new_partition_keeps_data_over_power_cuts(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.persistent` on a GPT disk: a partition is made once; media check, reset, readonly; RAM."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 1024)
+    first = bookworm.boot(
+        tmp_path, f"{bookworm.root} {NEW}", [STATUS, WRITE.format("first"), HEALTH], image=disk, media="disk", cut=True
+    )
+    assert status(first["said"][0]) == {"medium": "/dev/vda1", "store": "/dev/vda3", "overlay": "persistent"}
+    assert first["said"][2] == "running"
+    assert len(partitions(disk)) == 3
+    # As a USB stick; the media check must pass although the partition table has changed.
+    again = bookworm.boot(
+        tmp_path,
+        f"{NEW} mediacheck=1 {bookworm.root}",
+        [STATUS, READ, WRITE.format("second")],
+        image=disk,
+        media="usb",
+    )
+    assert status(again["said"][0]) == {
+        "medium": "/dev/sda1", "mediacheck": "passed", "store": "/dev/sda3", "overlay": "persistent"
+    }  # fmt: skip
+    assert again["said"][1] == "first"
+    assert again["powered_off"]
+    assert len(partitions(disk)) == 3
+    assert "clean" in with_partition(disk, 3, ["e2fsck", "-n"])
+    assert "needs_recovery" not in with_partition(disk, 3, ["dumpe2fs", "-h"]), "the shutdown left a dirty journal"
+
+
+@pytest.mark.full
+def test_readonly_and_reset(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.readonly` shows the data and writes nothing; `rd.live.overlay.reset` empties the store."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 1024)
+    options = {"image": disk, "media": "disk"}
+    bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [WRITE.format("first")], **options)
+    before = disk.read_bytes()
+    said = bookworm.boot(
+        tmp_path, f"rd.live.overlay.readonly {NEW} {bookworm.root}", [READ, WRITE.format("lost"), STATUS], **options
+    )["said"]
+    assert said[0] == "first"
+    assert status(said[2])["overlay"] == "readonly"
+    assert disk.read_bytes() == before, "something was written"
+    said = bookworm.boot(
+        tmp_path, f"{bookworm.root} {NEW} rd.live.overlay.reset", ["test -e /etc/kept; echo $?", STATUS], **options
+    )["said"]
+    assert said[0] == "1"
+    assert status(said[1])["overlay"] == "persistent"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "filesystem"), [("bookworm", "xfs"), ("sid", "btrfs"), ("sid", "ext4")])
+def test_filesystem_and_size_of_the_partition(name: str, filesystem: str, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.cowfs` and `rd.live.overlay.persistent.size`; sid's image has an MBR, bookworm's a GPT."""
+    image = feature_images.build(name)
+    disk = image.copy_to_disk(tmp_path / "disk.img", 1500)
+    parameters = f"{image.root} {NEW} rd.live.overlay.cowfs={filesystem} rd.live.overlay.persistent.size=400"
+    commands = [STATUS, WRITE.format("kept"), "findmnt -no FSTYPE /run/overlay/overlayfs", HEALTH]
+    said = image.boot(tmp_path, parameters, commands, image=disk, media="disk")["said"]
+    assert status(said[0])["overlay"] == "persistent"
+    assert said[2:] == [filesystem, "running"]
+    assert partitions(disk)[2][1] == 400 * MIB
+    said = image.boot(tmp_path, f"{image.root} {NEW}", [READ], image=disk, media="disk")["said"]
+    assert said[0] == "kept"
+
+
+@pytest.mark.full
+def test_only_the_boot_disk_is_touched(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """A file system labelled cow on another disk is not taken, and nothing is written to it."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 1024)
+    other = tmp_path / "other.img"
+    with open(other, "wb") as stream:
+        stream.truncate(64 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "cow", str(other)], check=True)
+    before = other.read_bytes()
+    said = bookworm.boot(
+        tmp_path,
+        f"{bookworm.root} {NEW}",
+        [STATUS],
+        image=disk,
+        media="disk",
+        disks=[{"path": str(other), "snapshot": False}],
+    )["said"]
+    assert status(said[0])["store"] == "/dev/vda3"
+    assert other.read_bytes() == before
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("fault", ["cdrom", "no-room", "write-protected", "wrong-cowfs", "foreign"])
+def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """What cannot be used is left alone; the reason is on the console and in /run/overlay/fallback."""
+    size = (bookworm.iso.stat().st_size + MIB - 1) // MIB
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", size + (20 if fault == "no-room" else 400))
+    parameters, reason, options = f"{bookworm.root} {NEW}", "", {"image": disk, "media": "disk"}
+    match fault:
+        case "cdrom":
+            options, reason = {}, "started from a CD or DVD"
+        case "no-room":
+            reason = r"MiB left behind its last partition, and a persistent store takes at least 64 MiB"
+        case "write-protected":
+            options = {"image": bookworm.iso, "media": "cdrom", "disks": [{"path": str(disk), "readonly": True}]}
+            options["append"] = f"console=ttyS0,115200 root=live:/dev/vda {NEW}"
+            reason = "/dev/vda is write-protected"
+        case "wrong-cowfs":
+            parameters += " rd.live.overlay.cowfs=btrfs"
+            reason = "this image cannot make btrfs file systems"
+        case "foreign":
+            subprocess.run(["sfdisk", "-q", "--append", str(disk)], input="type=L\n", text=True, check=True)
+            with_partition(disk, 3, ["mkfs.vfat", "-n", "cow"])
+            reason = "holds vfat, and an overlay needs ext4, xfs or btrfs"
+    before = subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout
+    result = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, HEALTH], **options)
+    assert status(result["said"][0])["overlay"] == "temporary"
+    assert re.search(reason, result["said"][1])
+    assert re.search("live-overlay: No persistent data: .*" + reason, result["console"])
+    assert result["said"][2] == "running"
+    assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
+
+
+def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """A full store shows its data, a damaged one is left alone; both boots come up and say so."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 500)
+    options = {"image": disk, "media": "disk"}
+    # With large blocks first; then to the last byte.
+    fill = ["sudo dd if=/dev/zero of=/var/fill bs=64k; sync", "sudo sh -c 'yes > /var/fill2'; sync"]
+    bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [WRITE.format("kept"), *fill], cut=True, **options)
+    said = bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [STATUS, FALLBACK, READ, HEALTH], **options)["said"]
+    assert status(said[0])["overlay"] == "readonly"
+    assert "is full" in said[1]
+    assert said[2:] == ["kept", "running"]
+    # Superblock and group descriptors stay; inodes do not.
+    start, dummy = partitions(disk)[2]
+    layout = with_partition(disk, 3, ["dumpe2fs"])
+    table = int(re.search(r"Inode table at (\d+)-", layout)[1])  # type: ignore[index]
+    block = int(re.search(r"Block size: +(\d+)", layout)[1])  # type: ignore[index]
+    with open(disk, "r+b") as stream:
+        stream.seek(start + table * block)
+        stream.write(b"\xff" * (8 * block))
+    said = bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [STATUS, FALLBACK, HEALTH], **options)["said"]
+    assert status(said[0])["overlay"] == "temporary"
+    assert "is damaged" in said[1]
+    assert said[2] == "running"
+
+
+# ---- persistence in a file, iso-scan
+
+
+@pytest.mark.parametrize("filesystem", ["vfat", *(pytest.param(f, marks=pytest.mark.full) for f in ("ext4", "btrfs"))])
+def test_file_beside_the_iso_keeps_data(filesystem: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`iso-scan/filename=` with `rd.live.overlay.persistent`: a cow file, its path and size, kept over a power cut."""
+    stick = stick_with_file(bookworm, tmp_path / "stick.img", filesystem, 1100)
+    parameters = f"{NEW} iso-scan/filename=/isos/live.iso {bookworm.root} rd.live.cowfile.mbsize=200"
+    if filesystem != "vfat":
+        parameters += " rd.live.cowfile.path=data/my.cow rd.live.cowfile.sparse"
+    name = "live_system.cow" if filesystem == "vfat" else "data/my.cow"
+    commands = [STATUS, WRITE.format("first"), f"stat -c %s /run/overlay/isoscan/{name}", HEALTH]
+    options = {"image": stick, "media": "usb"}
+    said = bookworm.boot(tmp_path, parameters, commands, cut=True, **options)["said"]
+    assert status(said[0])["store"] == f"isoscan/{name}"
+    assert said[2:] == [str(200 * MIB), "running"]
+    result = bookworm.boot(tmp_path, parameters, [STATUS, READ], **options)
+    assert status(result["said"][0])["overlay"] == "persistent"
+    assert result["said"][1] == "first"
+    assert result["powered_off"]
+
+
+@pytest.mark.full
+def test_full_stick_with_the_iso(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """An ISO file on a vfat stick without room for a cow file."""
+    size = bookworm.iso.stat().st_size // MIB + 60
+    stick = stick_with_file(bookworm, tmp_path / "stick.img", "vfat", size)
+    parameters = f"{NEW} iso-scan/filename=/isos/live.iso {bookworm.root}"
+    said = bookworm.boot(tmp_path, parameters, [FALLBACK, HEALTH], image=stick, media="usb")["said"]
+    assert re.search(r"has \d+ MiB free, and the file for persistent data takes 500 MiB", said[0])
+    assert said[1] == "running"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("filesystem", ["vfat", "ext4", "btrfs"])
+def test_iso_file_in_memory_releases_the_stick(filesystem: str, trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
+    stick = stick_with_file(trixie, tmp_path / "stick.img", filesystem, 800)
+    parameters = f"iso-scan/filename=isos/live.iso rd.live.ram {trixie.root}"
+    said = trixie.boot(tmp_path, parameters, [STATUS, "findmnt -n /run/overlay/isoscan; echo $?", HEALTH], image=stick)
+    assert said["said"][1:] == ["1", "running"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "word", ["rd.live.overlay=LABEL=DATA", "rd.live.overlay=/dev/vdb:/deep/store", "rd.overlay=LABEL=DATA"]
+)
+def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """dracut's names: `rd.live.overlay=DEVICE[:PATH]` and `rd.overlay=`."""
+    data = tmp_path / "data.img"
+    with open(data, "wb") as stream:
+        stream.truncate(200 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "DATA", str(data)], check=True)
+    options = {"media": "disk", "disks": [{"path": str(data), "snapshot": False}], "snapshot": True}
+    parameters = f"{word} {bookworm.root}"
+    bookworm.boot(tmp_path, parameters, [WRITE.format("named")], cut=True, **options)
+    said = bookworm.boot(tmp_path, parameters, [READ, STATUS], **options)["said"]
+    assert said[0] == "named"
+    assert status(said[1])["overlay"] == "persistent"
+
+
+# ---- encryption
+
+
+@pytest.mark.full
+def test_encrypted_partition(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.crypt=luks2`: set up with a passphrase; three wrong ones give a temporary overlay."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 700)
+    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2"
+    options = {"image": disk, "media": "disk"}
+    new = [
+        {"name": "new", "pattern": "New passphrase:", "send": PASSPHRASE},
+        {"name": "again", "pattern": "The same again:", "send": PASSPHRASE},
+        LOGIN,
+    ]
+    said = bookworm.boot(tmp_path, parameters, [STATUS, WRITE.format("secret")], expect=new, **options)["said"]
+    assert status(said[0])["overlay"] == "persistent"
+    assert with_partition(disk, 3, ["cryptsetup", "isLuks", "--type", "luks2"]) == ""
+    assert b"secret\n" not in disk.read_bytes()
+    tries = [{"name": str(number), "pattern": f"{number} of 3", "send": "wrong"} for number in (1, 2, 3)]
+    opened = [tries[0], {**tries[1], "send": PASSPHRASE}, LOGIN]
+    result = bookworm.boot(tmp_path, parameters, [READ, HEALTH], expect=opened, **options)
+    assert result["said"] == ["secret", "running"]
+    assert PASSPHRASE not in result["console"]
+    said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK], expect=[*tries, LOGIN], **options)["said"]
+    assert status(said[0])["overlay"] == "temporary"
+    assert "no passphrase of three opened /dev/vda3" in said[1]
+
+
+@pytest.mark.full
+def test_encryption_key_on_another_disk(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.overlay.key=LABEL=KEYS:/live.key`: nobody is asked."""
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 700)
+    tree, keys = tmp_path / "keys", tmp_path / "keys.img"
+    tree.mkdir()
+    (tree / "live.key").write_bytes(bytes(range(256)))
+    subprocess.run(["mkfs.ext4", "-q", "-L", "KEYS", "-d", str(tree), str(keys), "8M"], check=True)
+    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2 rd.live.overlay.key=LABEL=KEYS:/live.key"
+    options = {"image": disk, "media": "disk"}
+    key = {"disks": [{"path": str(keys)}]}
+    bookworm.boot(tmp_path, parameters, [WRITE.format("by key")], **options, **key)
+    assert bookworm.boot(tmp_path, parameters, [READ], **options, **key)["said"] == ["by key"]
+    said = bookworm.boot(tmp_path, parameters, [FALLBACK], **options)["said"]
+    assert "there is no such device (rd.live.overlay.key)" in said[0]
+
+
+# ---- media check
+
+
+def test_one_flipped_byte_stops_the_media_check(trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.check` as well as `mediacheck`: progress, a verdict, and no boot."""
+    disk = trixie.copy_to_disk(tmp_path / "disk.img", 600)
+    with open(disk, "r+b") as stream:
+        stream.seek(trixie.iso.stat().st_size // 2)
+        byte = stream.read(1)
+        stream.seek(-1, 1)
+        stream.write(bytes([byte[0] ^ 1]))
+    result = trixie.boot(
+        tmp_path,
+        f"rd.live.check {trixie.root}",
+        image=disk,
+        media="usb",
+        login=None,
+        cut=True,
+        fail_patterns=["login: "],
+        expect=[
+            {"name": "progress", "pattern": "Media check: 50 %"},
+            {"name": "verdict", "pattern": "Media check FAILED"},
+        ],
+    )
+    assert "verdict" in result["milestones"]
+
+
+# ---- network
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("what", ["iso", "squashfs"])
+@pytest.mark.parametrize("name", ["bookworm", "trixie"])
+def test_boots_from_a_web_server(name: str, what: str, tmp_path: pathlib.Path) -> None:
+    """`root=live:http://`: into memory, and the network is as the image wants it afterwards."""
+    image = feature_images.build(name)
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / f"live.{what}").symlink_to(image.iso if what == "iso" else image.folder / "squashfs.img")
+    with network_servers.http(folder) as url:
+        said = image.boot(
+            tmp_path,
+            f"root=live:{url}/live.{what}",
+            [STATUS, HEALTH, "ip -br address show scope global", "ls /run/systemd/network /etc/systemd/network"],
+            network="user",
+        )["said"]
+    assert status(said[0])["downloaded"] == f"{url}/live.{what}"
+    assert said[1] == "running"
+    assert said[2] == "", "the image configures no network, so there must be none"
+
+
+@pytest.mark.full
+def test_web_server_that_stops_in_the_middle(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """Interrupted once, the download is repeated; interrupted always, the console says what happened."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "live.iso").symlink_to(bookworm.iso)
+    with network_servers.http_that_stops(folder, 50 * MIB, "close", times=1) as url:
+        result = bookworm.boot(tmp_path, f"root=live:{url}/live.iso", [HEALTH], network="user")
+    assert "was interrupted" in result["console"]
+    assert result["said"] == ["running"]
+    with network_servers.http_that_stops(folder, 50 * MIB, "stall") as url:
+        bookworm.boot(
+            tmp_path,
+            f"root=live:{url}/live.iso",
+            login=None,
+            cut=True,
+            network="user",
+            fail_patterns=["login: "],
+            expect=[{"name": "reason", "pattern": r"Downloading \S+ failed: curl: \(28\)"}],
+        )
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["bookworm", "trixie"])
+def test_boots_by_ata_over_ethernet(name: str, tmp_path: pathlib.Path) -> None:
+    """`root=live:AOEINTERFACE=e0.1` from a real vblade."""
+    image = feature_images.build(name)
+    with network_servers.aoe(image.iso) as target:
+        said = image.boot(
+            tmp_path,
+            f"root=live:AOEINTERFACE={target.name} {NEW}",
+            [STATUS, FALLBACK, HEALTH],
+            qemu_args=target.qemu_args,
+        )["said"]
+    assert status(said[0])["medium"].startswith(f"/dev/etherd/{target.name}")
+    assert "over the network" in said[1]
+    assert said[2] == "running"
+
+
+# ---- what is not understood, size of the initrd
+
+
+@pytest.mark.full
+def test_unknown_source_is_named(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    bookworm.boot(
+        tmp_path,
+        "root=live:nfs:server:/path",
+        login=None,
+        cut=True,
+        fail_patterns=["login: "],
+        expect=[{"name": "reason", "pattern": r"root=live:nfs:server:/path is not understood. It takes CDLABEL="}],
+    )
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["sid", "trixie"])
+def test_newer_dracut_boots_and_shuts_down_cleanly(name: str, tmp_path: pathlib.Path) -> None:
+    """Running, nothing failed, and off within a minute with the medium still mounted."""
+    image = feature_images.build(name)
+    result = image.boot(tmp_path, image.root, [HEALTH, "systemctl --failed --no-legend --plain"], shutdown_timeout=60)
+    assert result["said"] == ["running", ""]
+    assert result["powered_off"]
+    assert "Failed unmounting" not in result["console"]
