@@ -10,10 +10,13 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.plugin_utils._image_spec import ImageSpec
 from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import find_source
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -33,5 +36,7 @@ class ActionModule(ActionBase):
             spec = ImageSpec(options, lambda source: find_source(self, source))
         except StageError as problem:
             raise AnsibleActionFail(f"{name}: {problem.message}") from problem
+        for warning in spec.warnings():
+            display.warning(f"{name}: {warning}")
         # Password hashes are part of it: nothing to show, even with -v.
         return {"changed": False, "spec": spec.result(), "_ansible_no_log": True}

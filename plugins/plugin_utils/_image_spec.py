@@ -145,6 +145,12 @@ class ImageSpec:
             found["architecture"] = "x86_64"
         return found
 
+    def warnings(self) -> list[str]:
+        """What is accepted although it does not always do what it promises."""
+        if self.options["flags"] != "dmsquash":
+            return []
+        return list(dmsquash.warnings(LiveFeatures.from_options(self.options)))
+
     def result(self) -> dict[str, t.Any]:
         """What the role works with."""
         return {

@@ -75,6 +75,7 @@ class DracutPlan:
         omit_drivers: kernel drivers to leave out.
         compression: ``zstd``, ``xz``, ``gzip`` or ``none``.
         compression_level: of that compressor; None for our default.
+        dracut: number of the image's dracut, such as 59 or 106; None while it is not known.
     """
 
     features: LiveFeatures
@@ -84,6 +85,7 @@ class DracutPlan:
     omit_drivers: tuple[str, ...] = ()
     compression: str = "zstd"
     compression_level: int | None = None
+    dracut: int | None = None
 
     @property
     def live(self) -> types.ModuleType:
@@ -115,11 +117,15 @@ class DracutPlan:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
         features = values.pop("features")
+        # Part of the root tree, which is an input of its own.
+        del values["dracut"]
+        # It follows from the root tree.
+        del values["dracut"]
         # What only changes the kernel command line changes no initrd.
         features["persistence"] = (
             sorted(overlay.parts(self.features))
             if self.features.flags == "overlay"
-            else bool(self.features.persistence)
+            else self.features.persistence and (self.features.persistence.filesystem or "default")
         )
         del features["ram"], features["overlay_size"]
         features["network_boot"] = list(self.features.network_boot)
@@ -130,7 +136,7 @@ class DracutPlan:
 
     def wanted_modules(self) -> tuple[str, ...]:
         """The dracut modules that must be in the initrd."""
-        return tuple(dict.fromkeys([*self.live.dracut_modules(self.features), "pollcdrom", *self.modules]))
+        return tuple(dict.fromkeys([*self.live.dracut_modules(self.features, self.dracut), "pollcdrom", *self.modules]))
 
     def wanted_drivers(self) -> tuple[str, ...]:
         """The kernel drivers that must be in the initrd or in the kernel itself."""
@@ -146,13 +152,19 @@ class DracutPlan:
         """Raise StageError naming the package when a tool that the initrd needs is missing in the tree."""
         compressor = _COMPRESSORS[self.compression][0]
         wanted = [(compressor, compressor)] if compressor else []
-        wanted += self.live.programs(self.features)
+        wanted += self.live.programs(self.features, self.dracut)
         for tool, package in wanted:
             if not any(os.path.lexists(os.path.join(root, folder, tool)) for folder in _PROGRAM_FOLDERS):
                 raise StageError(
                     f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of "
                     "the image."
                 )
+
+    def repair(self, folder: str) -> list[str]:
+        """Mend known faults of the image's dracut in ``folder``, a copy of /usr/lib/dracut; returns why."""
+        if self.features.flags != "dmsquash" or self.dracut is None:
+            return []
+        return dmsquash.repair(folder, self.dracut)
 
     def configuration(self) -> str:
         """What dracut's configuration says for this plan: the optional parts of live-overlay."""
@@ -206,7 +218,7 @@ class DracutPlan:
                 f"The initrd lacks the dracut module {', '.join(modules)}, so the image could not boot as declared. "
                 "Install the package that has it (see the log for what dracut said about it)."
             )
-        programs = [item for item in self.live.programs(self.features) if item[0] not in content.programs]
+        programs = [item for item in self.live.programs(self.features, self.dracut) if item[0] not in content.programs]
         if programs:
             names = ", ".join(program for program, dummy in programs)
             packages = ", ".join(sorted({package for dummy, package in programs}))

@@ -53,8 +53,8 @@ def problems(features: LiveFeatures) -> t.Iterator[str]:
         yield "network_boot nfs needs flags dmsquash: live-overlay boots over the network by http and aoe."
 
 
-def dracut_modules(features: LiveFeatures) -> tuple[str, ...]:
-    """Dracut modules that must be in the initrd."""
+def dracut_modules(features: LiveFeatures, dummy: int | None = None) -> tuple[str, ...]:
+    """Dracut modules that must be in the initrd, whatever the version of dracut."""
     return ("live-overlay", *(("network",) if "http" in features.network_boot else ()))
 
 
@@ -70,8 +70,8 @@ def drivers(features: LiveFeatures) -> tuple[str, ...]:
     return tuple(found)
 
 
-def programs(features: LiveFeatures) -> tuple[tuple[str, str], ...]:
-    """Programs that must be in the initrd, each with the Debian package that has it."""
+def programs(features: LiveFeatures, dummy: int | None = None) -> tuple[tuple[str, str], ...]:
+    """Programs that must be in the initrd, each with the Debian package that has it, whatever the version of dracut."""
     found = [("sfdisk", "fdisk"), ("partx", "util-linux"), *_STORE_PROGRAMS["ext4"]] if features.persistence else []
     for part in parts(features):
         found += _STORE_PROGRAMS.get(part, ())
