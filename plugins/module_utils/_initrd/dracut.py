@@ -117,10 +117,6 @@ class DracutPlan:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
         features = values.pop("features")
-        # Part of the root tree, which is an input of its own.
-        del values["dracut"]
-        # It follows from the root tree.
-        del values["dracut"]
         # What only changes the kernel command line changes no initrd.
         features["persistence"] = (
             sorted(overlay.parts(self.features))
@@ -159,12 +155,6 @@ class DracutPlan:
                     f"The initrd needs {tool}, which is not in {root}. Add the package {package} to the packages of "
                     "the image."
                 )
-
-    def repair(self, folder: str) -> list[str]:
-        """Mend known faults of the image's dracut in ``folder``, a copy of /usr/lib/dracut; returns why."""
-        if self.features.flags != "dmsquash" or self.dracut is None:
-            return []
-        return dmsquash.repair(folder, self.dracut)
 
     def configuration(self) -> str:
         """What dracut's configuration says for this plan: the optional parts of live-overlay."""

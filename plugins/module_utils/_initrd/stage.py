@@ -15,7 +15,6 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
-from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -109,13 +108,11 @@ class Initrd(Stage):
         if not os.path.exists(os.path.join(self.root, _MODULES, "modules.d")):
             raise StageError(f"root: {self.root} has no dracut. Add the package dracut to the packages of the image.")
         self._kernel_version()
-        self.plan = dataclasses.replace(self.plan, dracut=_number(dracut_version(self.root)))
-        self.plan.require(self.root)
+        self._final_plan().require(self.root)
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "kernel and initrd")
 
     def build(self, work: Work) -> dict[str, t.Any]:
         version = self._kernel_version()
-        plan = self._final_plan()
         os.mkdir(work.target, 0o755)
         modules = work.target + "/.dracut"
         try:
@@ -127,7 +124,7 @@ class Initrd(Stage):
             )
             work.progress.step(f"running dracut for kernel {version}")
             work.run.run(
-                sandbox.command(plan.command(version, f"{_RESULT}/initrd", _RESULT)),
+                sandbox.command(self.plan.command(version, f"{_RESULT}/initrd", _RESULT)),
                 task=f"making the initrd for kernel {version}",
                 on_line=lambda line: self._progress(work, version, line),
                 hint=_cause,
@@ -137,7 +134,7 @@ class Initrd(Stage):
         finally:
             shutil.rmtree(modules, ignore_errors=True)
         content = InitrdContent.from_listing(listing)
-        plan.check(content, _builtin_drivers(self.root, version))
+        self.plan.check(content, _builtin_drivers(self.root, version))
         shutil.copyfile(_kernel_image(self.root, version), os.path.join(work.target, "linux"))
         for name in ("linux", "initrd"):
             # Readable for servers that hand them out for network boots.
@@ -161,20 +158,10 @@ class Initrd(Stage):
                 ["tar", "--extract", f"--file={module.shipped.open()}", f"--directory={target}", "--no-same-owner"],
                 task=f"unpacking the dracut module {module.folder}",
             )
-        if self.plan.features.flags == "dmsquash" and self.plan.dracut is not None:
-            for reason in dmsquash.repair(folder, self.plan.dracut):
-                work.run.note(f"Mended in this initrd: {reason}")
         # dracut.conf(5): the folder for packages, which /etc/dracut.conf.d overrides.
         os.makedirs(os.path.join(folder, "dracut.conf.d"), exist_ok=True)
         with open(os.path.join(folder, "dracut.conf.d", _CONFIGURATION), "w", encoding="utf-8") as stream:
             stream.write(self.plan.configuration())
-        for reason in self._final_plan().repair(folder):
-            work.progress.step(f"correcting the image's dracut: {reason}")
-
-    def _final_plan(self) -> DracutPlan:
-        """The plan for the version of dracut in the tree, which exists only once the stage runs."""
-        number = re.match(r"\d+", dracut_version(self.root))
-        return dataclasses.replace(self.plan, dracut=int(number.group()) if number else None)
 
     def _epoch(self) -> dict[str, str]:
         return {} if self.source_date_epoch is None else {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
@@ -218,12 +205,6 @@ def dracut_version(root: str) -> str:
         if found:
             return found.group(1)
     return "unknown"
-
-
-def _number(version: str) -> int | None:
-    """The number that counts in a version of dracut: 59 in ``059-4``."""
-    found = re.match(r"\d+", version)
-    return int(found.group()) if found else None
 
 
 def _version_order(version: str) -> list[tuple[int, int | str]]:
