@@ -308,6 +308,7 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
     assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
 
 
+@pytest.mark.full
 def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
     """A full store shows its data, a damaged one is left alone; both boots come up and say so."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 500)
@@ -441,17 +442,17 @@ def test_encryption_key_on_another_disk(bookworm: FeatureImage, tmp_path: pathli
 # ---- media check
 
 
-def test_one_flipped_byte_stops_the_media_check(trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
+def test_one_flipped_byte_stops_the_media_check(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
     """`rd.live.check` as well as `mediacheck`: progress, a verdict, and no boot."""
-    disk = trixie.copy_to_disk(tmp_path / "disk.img", 600)
+    disk = bookworm.copy_to_disk(tmp_path / "disk.img", 600)
     with open(disk, "r+b") as stream:
-        stream.seek(trixie.iso.stat().st_size // 2)
+        stream.seek(bookworm.iso.stat().st_size // 2)
         byte = stream.read(1)
         stream.seek(-1, 1)
         stream.write(bytes([byte[0] ^ 1]))
-    result = trixie.boot(
+    result = bookworm.boot(
         tmp_path,
-        f"rd.live.check {trixie.root}",
+        f"rd.live.check {bookworm.root}",
         image=disk,
         media="usb",
         login=None,
