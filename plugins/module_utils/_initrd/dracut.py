@@ -117,6 +117,8 @@ class DracutPlan:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
         features = values.pop("features")
+        # It follows from the root tree.
+        del values["dracut"]
         # What only changes the kernel command line changes no initrd.
         features["persistence"] = (
             sorted(overlay.parts(self.features))

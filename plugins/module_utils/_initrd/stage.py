@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -108,7 +109,8 @@ class Initrd(Stage):
         if not os.path.exists(os.path.join(self.root, _MODULES, "modules.d")):
             raise StageError(f"root: {self.root} has no dracut. Add the package dracut to the packages of the image.")
         self._kernel_version()
-        self._final_plan().require(self.root)
+        self.plan = dataclasses.replace(self.plan, dracut=_number(dracut_version(self.root)))
+        self.plan.require(self.root)
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "kernel and initrd")
 
     def build(self, work: Work) -> dict[str, t.Any]:
@@ -158,6 +160,9 @@ class Initrd(Stage):
                 ["tar", "--extract", f"--file={module.shipped.open()}", f"--directory={target}", "--no-same-owner"],
                 task=f"unpacking the dracut module {module.folder}",
             )
+        if self.plan.features.flags == "dmsquash" and self.plan.dracut is not None:
+            for reason in dmsquash.repair(folder, self.plan.dracut):
+                work.run.note(f"Mended in this initrd: {reason}")
         # dracut.conf(5): the folder for packages, which /etc/dracut.conf.d overrides.
         os.makedirs(os.path.join(folder, "dracut.conf.d"), exist_ok=True)
         with open(os.path.join(folder, "dracut.conf.d", _CONFIGURATION), "w", encoding="utf-8") as stream:
@@ -205,6 +210,12 @@ def dracut_version(root: str) -> str:
         if found:
             return found.group(1)
     return "unknown"
+
+
+def _number(version: str) -> int | None:
+    """The number that counts in a version of dracut: 59 in ``059-4``."""
+    found = re.match(r"\d+", version)
+    return int(found.group()) if found else None
 
 
 def _version_order(version: str) -> list[tuple[int, int | str]]:
