@@ -264,6 +264,12 @@ media_check:
   description: The checksum in the ISO for O(mediacheck), as RV(liveforge.images.live_iso_info#module:iso.media_check).
   returned: when the ISO exists
   type: dict
+content_check:
+  description:
+    - The checksum in the ISO for O(mediacheck) with O(flags=overlay), as
+      RV(liveforge.images.live_iso_info#module:iso.content_check).
+  returned: when the ISO exists
+  type: dict
 layout:
   description: How the ISO starts, read back from it.
   returned: when the ISO exists

@@ -276,6 +276,27 @@ iso:
           description: Size in bytes.
           returned: for V(efi)
           type: int
+    content_check:
+      description:
+        - The checksum in the ISO by which the dracut module live-overlay checks the medium at boot. It covers all but
+          the partition table and the volume descriptor, so it holds when a partition was added.
+      type: dict
+      contains:
+        status:
+          description: V(absent) without one, V(unchecked) unless O(digests=true), else V(intact) or V(damaged).
+          type: str
+        digest:
+          description: SHA-256 of the bytes from RV(iso.content_check.start) to RV(iso.content_check.end).
+          returned: if there is one
+          type: str
+        start:
+          description: First byte that is covered.
+          returned: if there is one
+          type: int
+        end:
+          description: Byte behind the last one that is covered.
+          returned: if there is one
+          type: int
     media_check:
       description: The checksum in the ISO by which the medium can be checked at boot.
       type: dict

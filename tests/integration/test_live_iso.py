@@ -275,6 +275,45 @@ def test_media_check_tag(folder: pathlib.Path) -> None:
     assert verdict.returncode == 1
 
 
+@pytest.mark.parametrize("table", ["gpt", "msdos"])
+def test_own_media_check_tag_survives_a_new_partition(table: str, folder: pathlib.Path) -> None:
+    """isomd5sum's tag does not; both notice a flipped byte in any file."""
+    made = live_iso(folder, mediacheck=True, efiparttable=table)
+    assert made["content_check"]["status"] == "intact"
+    disk = folder / "disk.img"
+    data = pathlib.Path(made["path"]).read_bytes()
+    disk.write_bytes(data)
+    with open(disk, "r+b") as stream:
+        stream.truncate(len(data) + (200 << 20))
+    subprocess.run(["sfdisk", "--quiet", "--append", str(disk)], input="type=L\n", text=True, check=True)
+    after = info(disk, folder)
+    assert after["media_check"]["status"] == "damaged"
+    assert after["content_check"]["status"] == "intact"
+    for name in ("boot/x86_64/loader/linux", "boot/grub/grub.cfg", "LiveOS/squashfs.img", "efi"):
+        damaged = bytearray(data)
+        damaged[_first_byte(made, name)] ^= 1
+        disk.write_bytes(damaged)
+        assert info(disk, folder)["content_check"]["status"] == "damaged", name
+
+
+def _first_byte(made: dict[str, t.Any], name: str) -> int:
+    if name == "efi":
+        return int(next(entry["start"] for entry in made["layout"]["el_torito"] if entry["platform"] == "efi"))
+    text = output("xorriso", "-indev", made["path"], "-find", f"/{name}", "-exec", "report_lba", "--")
+    # File data lba:  0 , LBA , blocks , size , path
+    return int(text.split("File data lba:")[1].split(",")[1]) * 2048
+
+
+def info(path: pathlib.Path, folder: pathlib.Path) -> dict[str, t.Any]:
+    return t.cast(
+        "dict[str, t.Any]", playbook.module("live_iso_info", {"path": str(path), "digests": True}, folder)["iso"]
+    )
+
+
+def test_dmsquash_has_no_tag_of_ours(folder: pathlib.Path) -> None:
+    assert live_iso(folder, mediacheck=True, flags="dmsquash")["content_check"]["status"] == "absent"
+
+
 def test_erofs_is_taken_as_it_is(folder: pathlib.Path) -> None:
     image = folder / "root.erofs"
     output("mkfs.erofs", "-zlz4", str(image), str(folder / "tree"))

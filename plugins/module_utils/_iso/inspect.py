@@ -16,10 +16,10 @@ import struct
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import digest, media_end
+from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import Extents, digest, media_end
 from ansible_collections.liveforge.images.plugins.module_utils._iso.fat import FatError, FatImage
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import IsoFiles, open_iso
-from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import read_tag
+from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import read_content_tag, read_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
 from ansible_collections.liveforge.images.plugins.module_utils._iso.partitions import read_partition_table
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
@@ -31,6 +31,8 @@ _LOOPBACK_FILES = ("boot/grub/loopback.cfg", "boot/grub2/loopback.cfg")
 _GRUB_TEXTS = (b"GRUB \0", b"cdrom read fails")
 _MAX_ESP = 64 << 20
 _MAX_MENU = 1 << 20
+# No path: it can be no file.
+_CONTENT = "/content/"
 
 Report = dict[str, t.Any]
 
@@ -76,6 +78,7 @@ def _describe(iso: IsoFiles) -> Report:
         "initrd": _started(iso, menu, "initrd", "initrd"),
         "boot_loaders": [*_bios_loaders(iso, el_torito), *_efi_loaders(iso, el_torito)],
         "media_check": read_tag(iso.application_use()),
+        "content_check": read_content_tag(iso.application_use()),
     }
 
 
@@ -149,10 +152,16 @@ def _add_digests(report: Report, iso: IsoFiles) -> None:
     tag = report["media_check"]
     end = media_end(iso.volume_size, tag["skipped_blocks"]) if tag["kind"] == "isomd5sum" else None
     files = files_by_role(report)
-    found = digest(iso.path, {name: iso.files[entry["path"]].extents for name, entry in files.items()}, end)
+    parts: dict[str, Extents] = {name: iso.files[entry["path"]].extents for name, entry in files.items()}
+    content = report["content_check"]
+    if content["status"] != "absent":
+        parts[_CONTENT] = [(content["start"], content["end"] - content["start"])]
+    found = digest(iso.path, parts, end)
     report["sha256"] = found.whole
     for name, entry in files.items():
         entry["sha256"] = found.parts[name]
+    if _CONTENT in found.parts:
+        content["status"] = "intact" if found.parts[_CONTENT] == content["digest"] else "damaged"
     if found.media_md5 is not None:
         tag["status"] = "intact" if found.media_md5 == tag["digest"] else "damaged"
 

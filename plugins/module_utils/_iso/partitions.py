@@ -15,6 +15,7 @@ import uuid
 import zlib
 
 SECTOR = 512
+_SIGNATURE = b"EFI PART"
 _PROTECTIVE = 0xEE
 _HEADER = struct.Struct("<12xII12xQ16x16sQIII")
 _ENTRY = struct.Struct("<16s16xQQQ72s")
@@ -72,6 +73,16 @@ def read_partition_table(stream: t.BinaryIO, size: int) -> Table:
     return _table("mbr", identifier, partitions=partitions, problems=problems)
 
 
+def end_of_content(stream: t.BinaryIO, size: int) -> int:
+    """Where the backup GPT of an image begins, or the end of the image when it has none, in bytes."""
+    stream.seek(SECTOR)
+    if stream.read(8) != _SIGNATURE:
+        return size
+    header = _gpt_header(stream, 1, "GPT header", [])
+    backup = _gpt_header(stream, header["alternate"], "backup GPT header", []) if header else None
+    return min(backup["entries"] * SECTOR, size) if backup else size
+
+
 def _table(kind: str, identifier: str = "", **values: t.Any) -> Table:
     return {"type": kind, "id": identifier, "hybrid": False, "problems": [], "partitions": [], **values}
 
@@ -125,7 +136,7 @@ def _gpt(stream: t.BinaryIO, size: int, *, hybrid: bool) -> Table:
 def _gpt_header(stream: t.BinaryIO, block: int, name: str, problems: list[str]) -> dict[str, t.Any] | None:
     stream.seek(block * SECTOR)
     raw = stream.read(SECTOR)
-    if len(raw) < _HEADER.size or raw[:8] != b"EFI PART":
+    if len(raw) < _HEADER.size or raw[:8] != _SIGNATURE:
         problems.append(f"the {name} is missing")
         return None
     length, crc, other, guid, array, count, width, array_crc = _HEADER.unpack_from(raw)

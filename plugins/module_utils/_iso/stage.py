@@ -21,6 +21,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs impor
     require_squashfs,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect
+from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import add_content_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry, menu_entries
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
@@ -54,6 +55,7 @@ class LiveIsoStage(Stage):
     """
 
     name = "live_iso"
+    format_version = 2
 
     def __init__(
         self,
@@ -161,6 +163,7 @@ class LiveIsoStage(Stage):
             **_menu_facts(menu),
             "sha256": report["sha256"],
             "media_check": report["media_check"],
+            "content_check": report["content_check"],
             "layout": {name: report[name] for name in ("el_torito", "partition_table", "boot_loaders")},
         }
 
@@ -176,6 +179,8 @@ class LiveIsoStage(Stage):
             # The last writer: any later change would break the digest.
             work.progress.step("adding the media check tag")
             work.run.run(["implantisomd5", "--force", work.target], task="adding the media check tag")
+            if self.options.flags == "overlay":
+                add_content_tag(work.target)
 
     def _identity(self) -> layout.Identity:
         """From what goes onto the ISO alone, so that the same content gets the same numbers wherever it was made."""

@@ -80,6 +80,9 @@ def _volume(report: Report, options: IsoOptions) -> t.Iterator[str]:
     status = report["media_check"]["status"]
     if status != ("intact" if options.mediacheck else "absent"):
         yield f"media check tag is {status}"
+    content = report["content_check"]["status"]
+    if content != ("intact" if options.mediacheck and options.flags == "overlay" else "absent"):
+        yield f"media check tag of live-overlay is {content}"
 
 
 def _boot(report: Report, options: IsoOptions) -> t.Iterator[str]:

@@ -36,6 +36,7 @@ GOOD: dict[str, t.Any] = {
     "volume_size": 10,
     "rock_ridge": True,
     "media_check": {"status": "intact"},
+    "content_check": {"status": "intact"},
     "el_torito": [{"platform": "bios", "bootable": True}, {"platform": "efi", "bootable": True}],
     "partition_table": {"type": "gpt", "problems": [], "partitions": [{}, {}]},
     "boot_loaders": [
