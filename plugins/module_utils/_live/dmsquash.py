@@ -25,7 +25,6 @@ import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
 
 # From this version on systemd-networkd in the initrd tells dracut that the network is up
@@ -48,7 +47,7 @@ class Repair:
         last: the last version of dracut that has the fault.
         module: name of the dracut module, without its number.
         file: name of the file in it.
-        old: text that must be there.
+        old: text that shows the fault.
         new: text that takes its place.
         reason: what would happen otherwise, in one sentence.
     """
@@ -125,10 +124,7 @@ def repair(folder: str, version: int) -> list[str]:
         version: of dracut, such as 59 or 106.
 
     Returns:
-        The reasons, a sentence each.
-
-    Raises:
-        StageError: a file does not have the text that is to be replaced.
+        The reasons for what was mended, a sentence each.
     """
     reasons = []
     for fault in REPAIRS:
@@ -136,14 +132,10 @@ def repair(folder: str, version: int) -> list[str]:
             continue
         for path in sorted(pathlib.Path(folder, "modules.d").glob(f"[0-9][0-9]{fault.module}/{fault.file}")):
             text = path.read_text(encoding="utf-8")
-            if text.count(fault.old) != 1:
-                raise StageError(
-                    f"The image's dracut {version} is not the one that is known: {path.parent.name}/{path.name} lacks "
-                    f"what is to be corrected in it. ({fault.reason}) Use the distribution's own dracut, or flags "
-                    "overlay."
-                )
-            path.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
-            reasons.append(fault.reason)
+            # The distribution may have corrected it in an update.
+            if fault.old in text:
+                path.write_text(text.replace(fault.old, fault.new), encoding="utf-8")
+                reasons.append(fault.reason)
     return reasons
 
 
