@@ -92,6 +92,8 @@ def boot(folder: pathlib.Path, commands: t.Sequence[str], *, cut: bool = False, 
             "login": {"user": "live", "password": playbook.PASSWORD},
             "commands": [{"cmd": command, "check": False, "timeout": 300} for command in commands],
             "poweroff": not cut,
+            # On a busy host, emulated processors wait for each other until the kernel takes it for a lockup.
+            "cpus": 1,
             "console_log": str(folder / "console.log"),
             **options,
         },
