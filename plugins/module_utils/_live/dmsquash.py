@@ -88,7 +88,15 @@ REPAIRS = (
         new='"${mntdir##*/}"',
         reason="basename is not in the initrd, so a boot by NFS complains and leaves its mount point behind.",
     ),
-    # No released version is without the next three.
+    # No released version is without the next four.
+    Repair(
+        last=112,
+        module="url-lib",
+        file="url-lib.sh",
+        old=')\n        outloc="$outdir/$(ls -A "$outdir")"',
+        new=') || { rm -rf "$outdir"; return 253; }\n        outloc="$outdir/$(ls -A "$outdir")"',
+        reason="A download that ends in the middle counts as whole.",
+    ),
     Repair(
         last=112,
         module="nfs",
