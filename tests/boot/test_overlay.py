@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+import playbook
 from boot import feature_images, network_servers
 from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status
 
@@ -103,6 +104,26 @@ def test_medium_by(place: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -
     said = bookworm.boot(tmp_path, f"root=live:{spec}", [STATUS, HEALTH], media="disk", snapshot=True)["said"]
     assert status(said[0]) == {"medium": "/dev/vda1", "overlay": "temporary"}
     assert said[1] == "running"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("filesystem", ["erofs", "xfs", "btrfs", "ext2"])
+def test_root_file_systems_in_another_place(filesystem: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.dir`, `rd.live.squashimg`: any root that live_squashfs makes, on a plain ISO, even CD only."""
+    folder = tmp_path / "iso" / "elsewhere"
+    folder.mkdir(parents=True)
+    options = {"root": str(bookworm.folder / "rootfs"), "filesystem": filesystem, "dest": str(folder / "root.img")}
+    packed = playbook.module("live_squashfs", {**options, "compression": "fast"}, tmp_path)
+    assert not packed.get("failed"), packed["msg"]
+    for beside in folder.glob("root.img.*"):
+        beside.unlink()
+    iso = tmp_path / "other.iso"
+    command = ["xorriso", "-as", "mkisofs", "-quiet", "-V", "OTHER", "-o", str(iso), str(tmp_path / "iso")]
+    subprocess.run(command, check=True, capture_output=True)
+    parameters = "rd.live.squashimg=root.img root=live:CDLABEL=OTHER rd.live.dir=elsewhere"
+    commands = ["findmnt -no FSTYPE /run/overlay/rootfsbase", "findmnt -no FSTYPE /", HEALTH]
+    said = bookworm.boot(tmp_path, parameters, commands, image=iso, media="cdrom")["said"]
+    assert said == [filesystem, "overlay", "running"]
 
 
 @pytest.mark.full
@@ -334,6 +355,25 @@ def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path)
     assert said[2] == "running"
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("place", ["partition", "file"])
+def test_power_cut_while_the_store_is_made(place: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """What the first start left half made is not trusted: the next one makes a whole store."""
+    parameters = f"{bookworm.root} {NEW}"
+    if place == "partition":
+        image = bookworm.copy_to_disk(tmp_path / "disk.img", 1500)
+    else:
+        image = stick_with_file(bookworm, tmp_path / "stick.img", "ext4", 1200)
+        parameters += " iso-scan/filename=/isos/live.iso"
+    expect = [{"name": "making", "pattern": "Making an ext4 file system"}]
+    bookworm.boot(tmp_path, parameters, image=image, media="disk", login=None, expect=expect, cut=True)
+    if place == "partition":
+        assert len(partitions(image)) == 2
+    said = bookworm.boot(tmp_path, parameters, [STATUS, HEALTH], image=image, media="disk")["said"]
+    assert status(said[0])["overlay"] == "persistent"
+    assert said[1] == "running"
+
+
 # ---- persistence in a file, iso-scan
 
 
@@ -482,7 +522,7 @@ def test_boots_from_a_web_server(name: str, what: str, tmp_path: pathlib.Path) -
         said = image.boot(
             tmp_path,
             f"root=live:{url}/live.{what}",
-            [STATUS, HEALTH, "ip -br address show scope global", "ls /run/systemd/network /etc/systemd/network"],
+            [STATUS, HEALTH, "ip -o address show scope global; ip -o link show up | grep -v lo:", "ls /run/systemd/network /etc/systemd/network"],
             network="user",
         )["said"]
     assert status(said[0])["downloaded"] == f"{url}/live.{what}"

@@ -19,7 +19,11 @@ live_check_medium() {
     local medium=$1 first end wanted found
     getargbool 0 mediacheck || getargbool 0 rd.live.check || return 0
     # The tag speaks of the whole disk, not of the partition on it.
-    [ -b "$medium" ] && medium=/dev/$(live_disk_of "$medium")
+    case "$medium" in
+        # A target is a disk, and its name in /sys is another.
+        /dev/etherd/*) ;;
+        /dev/*) medium=/dev/$(live_disk_of "$medium") ;;
+    esac
     live_tag=$(dd "if=$medium" bs=1 skip=33651 count=512 status=none | tr -d '\000')
     wanted=$(live_check_tag 'LIVE SHA256SUM')
     first=$(live_check_tag 'LIVE START')

@@ -22,7 +22,7 @@ live_start_aoe() {
 
 # live_aoe_device NAME: the device once it is there.
 live_aoe_device() {
-    if [ -b "/dev/etherd/$1" ]; then live_prefer_partition "/dev/etherd/$1"; fi
+    if [ -b "/dev/etherd/$1" ]; then echo "/dev/etherd/$1"; fi
 }
 
 # Starts what dracut's network modules leave to others: systemd-networkd of dracut 059 knows no ip=dhcp that was not on

@@ -219,17 +219,17 @@ live_find_store_partition() {
 # live_open_partition_store: the store on the disk that was booted from, made when there is none.
 live_open_partition_store() {
     local disk device
-    disk=$(live_disk_of "$live_medium")
-    case "$disk" in
-        sr*)
+    case "$live_medium" in
+        /dev/sr*)
             live_problem="the system was started from a CD or DVD, which cannot be written"
             return 1
             ;;
-        etherd* | loop*)
+        /dev/etherd/* | /run/overlay/memory/*)
             live_problem="the system was started over the network"
             return 1
             ;;
     esac
+    disk=$(live_disk_of "$live_medium")
     if device=$(live_find_store_partition "$disk"); then
         live_is_writable "$live_medium" || live_readonly_disk "$disk"
         live_mount_store "$device" && live_note store "$device" && return
