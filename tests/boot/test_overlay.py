@@ -522,7 +522,12 @@ def test_boots_from_a_web_server(name: str, what: str, tmp_path: pathlib.Path) -
         said = image.boot(
             tmp_path,
             f"root=live:{url}/live.{what}",
-            [STATUS, HEALTH, "ip -o address show scope global; ip -o link show up | grep -v lo:", "ls /run/systemd/network /etc/systemd/network"],
+            [
+                STATUS,
+                HEALTH,
+                "ip -o address show scope global; ip -o link show up | grep -v lo:",
+                "ls /run/systemd/network /etc/systemd/network",
+            ],
             network="user",
         )["said"]
     assert status(said[0])["downloaded"] == f"{url}/live.{what}"
