@@ -79,6 +79,14 @@ options:
         description: Whether the image keeps the repository as a package source.
         type: bool
         default: true
+      check_valid_until:
+        description:
+          - Whether a repository whose Release file has expired is refused, which protects from being served old
+            packages for ever.
+          - Set it to V(false) for a snapshot or a mirror that stands still on purpose. Signatures are checked all the
+            same.
+        type: bool
+        default: true
   packages:
     description: Names of packages to install. C(name=version) and C(name/suite) are possible.
     type: list
@@ -402,6 +410,7 @@ ARGUMENTS: dict[str, t.Any] = {
             "keyring": {"type": "path", "required": True, "no_log": False},
             "priority": {"type": "int"},
             "include_in_image": {"type": "bool", "default": True},
+            "check_valid_until": {"type": "bool", "default": True},
         },
     },
     "packages": _NAMES,

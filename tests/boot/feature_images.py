@@ -138,7 +138,7 @@ _DECLARATIONS: dict[str, dict[str, t.Any]] = {
     },
     # The newest dracut, and an MBR as partition table.
     "sid": {
-        "release": "sid",
+        **variants.SID,
         "flags": "overlay",
         "filesystem": "squashfs",
         "packages": ["sudo", "eject"],

@@ -46,7 +46,7 @@ def build(release: str) -> Image:
     declaration = playbook.small_image(
         name,
         variants.WORKSPACE,
-        release=release,
+        **(variants.SID if release == "sid" else {"release": release}),
         flags="dmsquash",
         filesystem="ext4",
         hybridpersistent=True,

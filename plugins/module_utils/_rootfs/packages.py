@@ -85,6 +85,7 @@ class PackageTree(Stage):
                     "components": list(repository.components),
                     "priority": repository.priority,
                     "keys": _digest_or_missing(repository.keyring),
+                    **({} if repository.check_valid_until else {"check_valid_until": False}),
                 }
                 for repository in self.repositories
             },
@@ -236,6 +237,13 @@ def _cause(output: str) -> str | None:
     version = re.search(r"E: (Version|Release) '([^']+)' for '([^']+)' was not found", output)
     if version:
         return f"packages: {version.group(3)} is not available in {version.group(1).lower()} {version.group(2)}."
+    expired = re.search(r"E: Release file for (\S+) is expired", output)
+    if expired:
+        return (
+            f"{expired.group(1)} has expired: the mirror is no longer updated, or the clock of the build host is wrong. "
+            "For a snapshot or a mirror that stands still on purpose, declare it in repositories with "
+            "check_valid_until: false."
+        )
     unreachable = re.search(
         r"(?:Could not resolve '|Could not connect to |Temporary failure resolving '|Unable to connect to |"
         r"Connection failed|Failed to fetch )([^'\s]*)",

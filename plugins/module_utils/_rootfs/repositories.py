@@ -34,6 +34,7 @@ class Repository:
         keyring: file on the build host with the keys that may sign it.
         priority: apt pin priority (apt_preferences(5)), or None for apt's own rules.
         include_in_image: whether the image keeps it as a package source.
+        check_valid_until: whether a Release file that has expired is refused.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Repository:
     keyring: str
     priority: int | None = None
     include_in_image: bool = True
+    check_valid_until: bool = True
 
     def sources(self, keyring: str) -> str:
         """The repository as a deb822 stanza (sources.list(5)) with its keys in ``keyring``."""
@@ -50,6 +52,8 @@ class Repository:
         if self.components:
             lines.append(f"Components: {' '.join(self.components)}")
         lines.append(f"Signed-By: {keyring}")
+        if not self.check_valid_until:
+            lines.append("Check-Valid-Until: no")
         return "\n".join(lines) + "\n"
 
     def preferences(self, *, shared_host: bool) -> str:
@@ -126,6 +130,7 @@ def declared_repositories(items: t.Sequence[dict[str, t.Any]]) -> list[Repositor
                 item["keyring"],
                 item.get("priority"),
                 item.get("include_in_image", True),
+                item.get("check_valid_until", True),
             )
         )
     return found
