@@ -126,7 +126,7 @@ def test_network() -> None:
 
 def test_accelerators() -> None:
     assert values(MACHINE, "-accel") == ["tcg,thread=multi"]
-    assert values(MACHINE, "-cpu") == ["max"]
+    assert values(MACHINE, "-cpu") == ["max,-erms,-fsrm"]
     assert values(dataclasses.replace(MACHINE, accelerator="kvm"), "-cpu") == ["host"]
 
 
