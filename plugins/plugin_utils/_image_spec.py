@@ -238,8 +238,8 @@ def _persistence(given: t.Any) -> dict[str, t.Any] | None:
         given = {"mode": given}
     if not isinstance(given, t.Mapping):
         raise StageError(
-            f"persistence: {given!r} is neither one of {', '.join(MODES)} nor a dictionary with mode, filesystem, "
-            "size, file, sparse, encryption and key."
+            f"persistence: {given!r} is neither one of {', '.join(MODES)} nor a dictionary with mode, device, "
+            "filesystem, size, file, sparse, encryption and key."
         )
     checked = ArgumentSpecValidator(PERSISTENCE_ARGUMENTS).validate(dict(given))
     if checked.error_messages:

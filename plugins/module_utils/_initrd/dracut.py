@@ -123,7 +123,7 @@ class DracutPlan:
         features["persistence"] = (
             sorted(overlay.parts(self.features))
             if self.features.flags == "overlay"
-            else self.features.persistence and (self.features.persistence.filesystem or "default")
+            else dmsquash.store_kind(self.features)
         )
         del features["ram"], features["overlay_size"]
         features["network_boot"] = list(self.features.network_boot)

@@ -154,8 +154,8 @@ def _processor(machine: Machine) -> list[str]:
     machine_type = machine.machine_type + (",smm=on" if machine.firmware.needs_smm else "")
     if machine.accelerator == "kvm":
         return ["-machine", machine_type, "-accel", "kvm", "-cpu", "host"]
-    # A kernel that is told of fast string operations clears its pages with "rep stosb", which TCG emulates byte by byte:
-    # boots then take two to three times as long, and end in soft lockups on busy hosts.
+    # A kernel that is told of fast string operations clears its pages with "rep stosb", which TCG emulates byte by
+    # byte: boots then take two to three times as long, and end in soft lockups on busy hosts.
     return ["-machine", machine_type, "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"]
 
 

@@ -240,8 +240,8 @@ def _cause(output: str) -> str | None:
     expired = re.search(r"E: Release file for (\S+) is expired", output)
     if expired:
         return (
-            f"{expired.group(1)} has expired: the mirror is no longer updated, or the clock of the build host is wrong. "
-            "For a snapshot or a mirror that stands still on purpose, declare it in repositories with "
+            f"{expired.group(1)} has expired: the mirror is no longer updated, or the clock of the build host is "
+            "wrong. For a snapshot or a mirror that stands still on purpose, declare it in repositories with "
             "check_valid_until: false."
         )
     unreachable = re.search(
