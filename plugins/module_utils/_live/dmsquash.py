@@ -356,9 +356,15 @@ def _store_words(store: Persistence, persistent_label: str) -> list[str]:
         words = [f"rd.live.overlay=LABEL={persistent_label}"]
         return [*words, f"rd.live.overlay.cowfs={store.filesystem}"] if store.filesystem else words
     uuid = _luks_uuid(store)
+    device, colon, path = t.cast("str", store.device).partition(":")
     if not store.encrypted or uuid is None:
-        return [f"rd.live.overlay={store.device}"]
-    dummy, colon, path = t.cast("str", store.device).partition(":")
+        # By its path, since dmsquash-live knows only by that whether it is mounted already (iso-scan).
+        tag, equals, value = device.partition("=")
+        return [
+            f"rd.live.overlay=/dev/disk/by-{tag.lower()}/{value}{colon}{path}"
+            if equals
+            else f"rd.live.overlay={store.device}"
+        ]
     return [
         # Not rd.luks.uuid=: dracut's crypt module would wait for that volume, and not start without it.
         f"rd.luks.name={uuid}={_LUKS_NAME}",

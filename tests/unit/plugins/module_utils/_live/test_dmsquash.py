@@ -91,7 +91,7 @@ def test_prepared_store_needs_neither_autooverlay_nor_its_partition_table() -> N
     assert set(dmsquash.dracut_modules(locked, 59)) == {"dmsquash-live", "crypt"}
     assert "systemd-cryptsetup" in dmsquash.packages(locked, "trixie")
     assert "systemd-cryptsetup" not in dmsquash.packages(locked, "bookworm")
-    assert dmsquash.kernel_words(plain, "unused")[-2:] == ["rd.live.overlay=LABEL=DATA:/live", NO_PROMPT]
+    assert dmsquash.kernel_words(plain, "unused")[-2:] == ["rd.live.overlay=/dev/disk/by-label/DATA:/live", NO_PROMPT]
     assert dmsquash.kernel_words(locked, "unused")[-4:] == [
         "rd.luks.name=1-2=livestore",
         "rd.luks.options=x-systemd.device-timeout=30",
