@@ -137,8 +137,8 @@ def command_line(program: str, machine: Machine, channels: Channels) -> list[str
     argv += _processor(machine)
     argv += ["-m", str(machine.memory), "-smp", str(machine.cpus)]
     argv += _flash(machine.firmware)
-    # A display adapter although nobody looks: boot loaders with a graphical menu fail without. A kernel alone needs none,
-    # and setting up its frame buffer can take an emulated machine half a minute.
+    # A display adapter although nobody looks: boot loaders with a graphical menu fail without. A kernel alone needs
+    # none, and setting up its frame buffer can take an emulated machine half a minute.
     argv += ["-vga", "none" if machine.kernel else "std", "-device", "virtio-rng-pci"]
     argv += ["-chardev", f"socket,id=serial,fd={channels.serial_fd}", "-serial", "chardev:serial"]
     argv += ["-chardev", f"socket,id=qmp,fd={channels.qmp_fd}", "-mon", "chardev=qmp,mode=control"]
