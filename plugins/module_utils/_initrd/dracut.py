@@ -12,6 +12,7 @@ import re
 import types
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
@@ -128,6 +129,8 @@ class DracutPlan:
         del features["ram"], features["overlay_size"]
         features["network_boot"] = list(self.features.network_boot)
         values.update(features)
+        if self.features.flags == "dmsquash":
+            values["repairs"] = fingerprint([dataclasses.asdict(fault) for fault in dmsquash.REPAIRS])
         for name in ("modules", "omit_modules", "drivers", "omit_drivers"):
             values[name] = sorted(values[name])
         return values

@@ -98,6 +98,7 @@ live_fetch() {
         fi
     done
     if wait "$fetcher"; then return 0; fi
-    tail -n 1 /run/overlay/curl.log
+    # About certificates, curl says more than the one line that matters.
+    grep '^curl: ' /run/overlay/curl.log | tail -n 1
     return 1
 }
