@@ -169,7 +169,8 @@ def test_root_in_memory_needs_the_medium_no_more(image: Image, tmp_path: pathlib
         memory=3072,
         **direct(image, f"{image.root} {OVERLAYFS} rd.live.ram"),
     )
-    assert "/run/initramfs/squashed.img" in loops
+    # Newer kernels leave out /run, since it is a mount point of its own.
+    assert "/initramfs/squashed.img" in loops
     assert out == "0"
     assert int(read) > 100 * MIB
     assert health == "running"
