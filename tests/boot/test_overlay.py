@@ -670,7 +670,7 @@ def listing(folder: pathlib.Path, iso: str) -> dict[str, int]:
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["bookworm", "sid", "trixie"])
-def test_boots_and_shuts_down_cleanly_and_shuts_down_cleanly(name: str, tmp_path: pathlib.Path) -> None:
+def test_boots_and_shuts_down_cleanly(name: str, tmp_path: pathlib.Path) -> None:
     """Running, nothing failed, and off within a minute with the medium still mounted."""
     image = feature_images.build(name)
     result = image.boot(tmp_path, image.root, [HEALTH, "systemctl --failed --no-legend --plain"], shutdown_timeout=60)

@@ -293,8 +293,6 @@ def programs(features: LiveFeatures, version: int | None = None) -> tuple[tuple[
     if _makes_store(features):
         # No package of Debian's dracut before 109 depends on them (https://bugs.debian.org/1095162 for isomd5sum).
         found += [("parted", "parted"), _STORE_TOOLS[_store_filesystem(features)]]
-    elif features.persistence and features.persistence.encrypted:
-        found.append(("cryptsetup", "cryptsetup-bin"))
     if features.network_boot and version is not None and version < _NETWORKD_WORKS:
         # dracut leaves network-legacy out, with no more than a line in its log, when one of these is missing.
         found += [
@@ -318,9 +316,10 @@ def packages(features: LiveFeatures, release: str) -> set[str]:
         found.add("dracut-live")
     if _makes_store(features):
         found.add("fdisk")
-    elif features.persistence and features.persistence.encrypted and not old:
-        # Debian 12 has it in systemd itself.
-        found.add("systemd-cryptsetup")
+    elif features.persistence and features.persistence.encrypted:
+        # For the user, who prepares the volume; systemd opens it, with a part that is a package of its own since Debian
+        # 13.
+        found |= {"cryptsetup-bin"} if old else {"cryptsetup-bin", "systemd-cryptsetup"}
     if features.network_boot:
         found |= {"dracut-network", "iproute2"}
     if {"http", "nfs"} & set(features.network_boot):
