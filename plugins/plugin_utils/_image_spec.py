@@ -22,11 +22,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
 )
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
 # What the stages are told by the role, not by the user: their own paths and each other's.
-_WIRED = {"root", "boot", "squashfs", "live_overlay_module"}
+_WIRED = {"root", "boot", "squashfs", "live_overlay_module", "kiwi_functions"}
 # Options of an image that have another name in their stage, where two stages use the same word for different things.
 _RENAMED = {
     "dracut": {
@@ -66,7 +67,15 @@ _IMAGE: dict[str, t.Any] = {
     "lock_timeout": {"type": "int", "default": 3600},
 }
 # Options whose items name sources on the controller.
-_SOURCES = ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "dracut_modules")
+_SOURCES = (
+    "overlays",
+    "archives",
+    "files",
+    "post_bootstrap_scripts",
+    "scripts",
+    "images_scripts",
+    "dracut_modules",
+)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 
@@ -109,7 +118,7 @@ class ImageSpec:
         self.options["persistence"] = _persistence(self.options["persistence"])
         self._complete()
         self._require_sources(find)
-        self._validate_stages()
+        self._validate_stages(find)
 
     @property
     def folder(self) -> str:
@@ -147,9 +156,15 @@ class ImageSpec:
 
     def warnings(self) -> list[str]:
         """What is accepted although it does not always do what it promises."""
-        if self.options["flags"] != "dmsquash":
-            return []
-        return list(dmsquash.warnings(LiveFeatures.from_options(self.options)))
+        found = [
+            f"repositories[{index}] is used without a check of its signature (trusted). Whoever can change it, or the "
+            "connection to it, can change the image. Give its keys instead."
+            for index, item in enumerate(self.options["repositories"])
+            if item["trusted"]
+        ]
+        if self.options["flags"] == "dmsquash":
+            found += dmsquash.warnings(LiveFeatures.from_options(self.options))
+        return found
 
     def result(self) -> dict[str, t.Any]:
         """What the role works with."""
@@ -199,9 +214,10 @@ class ImageSpec:
                         f"exists there, or set remote_src when it lies on the build host. {problem}"
                     ) from problem
 
-    def _validate_stages(self) -> None:
+    def _validate_stages(self, find: t.Callable[[str], str]) -> None:
         """Let each stage check its options now: the last one's complaint must not come after minutes of building."""
         wiring = {
+            "rootfs": {"kiwi_functions": {"entries": {}, "identity": "not shipped"}},
             "dracut": {
                 "root": self.outputs["rootfs"],
                 "live_overlay_module": {"entries": {}, "identity": "not shipped"},
@@ -212,6 +228,8 @@ class ImageSpec:
         for stage, module in _STAGES.items():
             arguments = {**STAGE_ARGUMENTS, **module.ARGUMENTS}
             options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
+            if options.get("repositories"):
+                options["repositories"] = with_keys(options["repositories"], find)
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))

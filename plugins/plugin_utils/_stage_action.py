@@ -16,15 +16,19 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys import BEGIN, armored
 from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
 
 # Options of each module whose items name something on the controller (key ``src``).
 _SHIPPED = {
-    "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts"),
+    "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "images_scripts"),
     "live_dracut": ("dracut_modules",),
 }
-# The dracut module of this collection; it goes to the build host like one of the user's.
+# Those whose items are scripts.
+_SCRIPTS = ("post_bootstrap_scripts", "scripts", "images_scripts")
+# What this collection brings along itself; it goes to the build host like something of the user's.
 _LIVE_OVERLAY = os.path.join("roles", "live_image", "files", "dracut", "90live-overlay")
+_KIWI_FUNCTIONS = os.path.join("roles", "live_image", "files", "kiwi", "kconfig.sh")
 
 
 class StageAction(WatchedAction):
@@ -75,6 +79,13 @@ class StageAction(WatchedAction):
             ]
         if module == "live_dracut":
             arguments["live_overlay_module"] = self._describe_path(_collection_path(_LIVE_OVERLAY), sources)
+        if module == "live_rootfs":
+            if arguments.get("kiwi_profile") is not None:
+                arguments["kiwi_functions"] = self._describe_path(_collection_path(_KIWI_FUNCTIONS), sources)
+            if isinstance(arguments.get("repositories"), list):
+                arguments["repositories"] = with_keys(
+                    arguments["repositories"], lambda source: find_source(self, source)
+                )
         return sources
 
     def _describe_source(self, name: str, item: t.Any, sources: dict[str, str]) -> t.Any:
@@ -90,7 +101,10 @@ class StageAction(WatchedAction):
                 f"(relative ones are looked up in the current folder and beside the playbook), or set "
                 f"{name}.remote_src. {problem}"
             ) from problem
-        return {**item, **self._describe_path(path, sources)}
+        described = {**item, **self._describe_path(path, sources)}
+        if name.partition("[")[0] in _SCRIPTS:
+            described["executable"] = os.access(path, os.X_OK)
+        return described
 
     def _describe_path(self, path: str, sources: dict[str, str]) -> dict[str, t.Any]:
         entries = _shipment.describe(path)
@@ -145,6 +159,39 @@ def find_source(action: ActionBase, source: str) -> str:
     if os.path.lexists(source):
         return os.path.abspath(source)
     return t.cast("str", action._find_needle("files", source))
+
+
+def with_keys(repositories: t.Sequence[t.Any], find: t.Callable[[str], str]) -> list[t.Any]:
+    """The option ``repositories`` with the armored text of keys in place of key files on the controller.
+
+    Args:
+        repositories: its items.
+        find: looks up a path on the controller; raises an exception that says where it looked.
+
+    Raises:
+        StageError: naming the item at fault.
+    """
+    return [
+        {**item, "keys": [_key_text(f"repositories[{index}].keys[{place}]", str(key), find) for place, key in keys]}
+        if isinstance(item, dict) and (keys := list(enumerate(item.get("keys") or ())))
+        else item
+        for index, item in enumerate(repositories)
+    ]
+
+
+def _key_text(option: str, key: str, find: t.Callable[[str], str]) -> str:
+    if BEGIN in key:
+        return key
+    try:
+        with open(find(key), "rb") as stream:
+            return armored(stream.read())
+    except ValueError as problem:
+        raise StageError(f"{option}: {key} is no OpenPGP key file: {problem}.") from problem
+    except Exception as problem:
+        raise StageError(
+            f"{option}: {key!r} was not found on the controller. Give the path of a key file that exists there, or the "
+            f"armored text of a key. {problem}"
+        ) from problem
 
 
 def _collection_path(relative: str) -> str:

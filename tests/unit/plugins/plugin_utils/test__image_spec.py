@@ -103,7 +103,7 @@ def test_role_passes_every_option_of_every_stage_on() -> None:
     for stage, module in _image_spec._STAGES.items():
         name = module.__name__.rpartition(".")[2]
         passed = set(next(value for key, value in tasks[name].items() if key.endswith(name)))
-        internal = {"progress_file", "controller_processes", "decide_only", "live_overlay_module"}
+        internal = {"progress_file", "controller_processes", "decide_only", "live_overlay_module", "kiwi_functions"}
         expected = (set(module.ARGUMENTS) | set(STAGE_ARGUMENTS)) - internal
         if stage == "rootfs":
             expected -= {"input_fingerprints"}
