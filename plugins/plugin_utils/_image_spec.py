@@ -21,13 +21,19 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     LiveFeatures,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
-from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
+from ansible_collections.liveforge.images.plugins.modules import (
+    live_dracut,
+    live_iso,
+    live_result,
+    live_rootfs,
+    live_squashfs,
+)
 from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
 # What the stages are told by the role, not by the user: their own paths and each other's.
-_WIRED = {"root", "boot", "squashfs", "live_overlay_module", "kiwi_functions"}
+_WIRED = {"root", "boot", "squashfs", "iso", "live_overlay_module", "kiwi_functions"}
 # Options of an image that have another name in their stage, where two stages use the same word for different things.
 _RENAMED = {
     "dracut": {
@@ -45,6 +51,7 @@ _STAGES: dict[str, t.Any] = {
     "dracut": live_dracut,
     "squashfs": live_squashfs,
     "iso": live_iso,
+    "result": live_result,
 }
 _HEALTHY = {"cmd": "systemctl is-system-running --wait", "timeout": 300}
 _BOOT_TEST: dict[str, t.Any] = {
@@ -60,6 +67,9 @@ _IMAGE: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "default": "1.0.0"},
     "workspace": {"type": "path", "default": DEFAULT_WORKSPACE},
+    "bundle_format": {"type": "str"},
+    "bundle_name": {"type": "str"},
+    "bundle_id": {"type": "str"},
     "boot_packages": {"type": "list", "elements": "str"},
     "boot_tests": {"type": "list", "elements": "dict", "default": [], "options": _BOOT_TEST},
     "source_date_epoch": {"type": "int"},
@@ -76,6 +86,7 @@ _SOURCES = (
     "images_scripts",
     "dracut_modules",
 )
+_BUNDLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 
@@ -128,12 +139,13 @@ class ImageSpec:
     @property
     def outputs(self) -> dict[str, str]:
         """Output path of each stage."""
-        file_name = f"{self.options['name']}.x86_64-{self.options['version']}.iso"
+        file_name = bundle_name(self.options) or f"{self.options['name']}.x86_64-{self.options['version']}"
         return {
             "rootfs": os.path.join(self.folder, "rootfs"),
             "dracut": os.path.join(self.folder, "boot"),
             "squashfs": os.path.join(self.folder, "squashfs.img"),
-            "iso": os.path.join(self.folder, file_name),
+            "iso": os.path.join(self.folder, file_name + ".iso"),
+            "result": os.path.join(self.folder, file_name + ".json"),
         }
 
     def stage_options(self, stage: str) -> dict[str, t.Any]:
@@ -186,6 +198,7 @@ class ImageSpec:
                     f"{option}: {options[option]!r} may only have letters, digits, dots, hyphens and underscores, "
                     "since it becomes part of file names."
                 )
+        bundle_name(options)
         if not options["workspace"].startswith("/"):
             raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
         for index, test in enumerate(options["boot_tests"]):
@@ -224,6 +237,12 @@ class ImageSpec:
             },
             "squashfs": {"root": self.outputs["rootfs"]},
             "iso": {"boot": self.outputs["dracut"], "squashfs": self.outputs["squashfs"]},
+            "result": {
+                "root": self.outputs["rootfs"],
+                "boot": self.outputs["dracut"],
+                "squashfs": self.outputs["squashfs"],
+                "iso": self.outputs["iso"],
+            },
         }
         for stage, module in _STAGES.items():
             arguments = {**STAGE_ARGUMENTS, **module.ARGUMENTS}
@@ -234,6 +253,58 @@ class ImageSpec:
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
             module.make_stage(checked.validated_parameters).validate()
+
+
+def bundle_name(options: t.Mapping[str, t.Any]) -> str | None:
+    """The name without suffix that ``bundle_name`` or ``bundle_format`` gives the ISO; None when neither is given.
+
+    Raises:
+        StageError: a placeholder cannot be filled in, or the result is no file name.
+    """
+    name, pattern = options["bundle_name"], options["bundle_format"]
+    if name is not None and pattern is not None:
+        raise StageError("bundle_name, bundle_format: give one of them.")
+    if name is None and pattern is None:
+        return None
+    option = "bundle_name" if name is not None else "bundle_format"
+    found = name if name is not None else _expanded(pattern, options)
+    if not _BUNDLE.match(found):
+        raise StageError(
+            f"{option}: {found!r} is no file name of letters, digits, dots, hyphens, underscores, plus signs and "
+            "tildes. The suffixes (.iso and others) are added to it."
+        )
+    return t.cast("str", found)
+
+
+def _expanded(pattern: str, options: t.Mapping[str, t.Any]) -> str:
+    """KIWI's pattern for names of bundles, filled in."""
+    numbers = [*options["version"].split("."), None, None, None]
+    values: dict[str, str | None] = {
+        "N": options["name"],
+        "P": str((options["kiwi_profile"] or {}).get("kiwi_profiles", "")).replace(",", "_"),
+        "A": "x86_64",
+        "I": options["bundle_id"],
+        "T": "iso",
+        "M": numbers[0],
+        "m": numbers[1],
+        "p": numbers[2],
+        "v": options["version"],
+    }
+
+    def value(found: re.Match[str]) -> str:
+        letter = found[1]
+        text = values.get(letter)
+        if letter not in values:
+            raise StageError(
+                f"bundle_format: {pattern!r} has the unknown placeholder %{letter}. Known are "
+                f"{', '.join('%' + known for known in values)}."
+            )
+        if text is None:
+            missing = "bundle_id is not given" if letter == "I" else f"version {options['version']} has too few numbers"
+            raise StageError(f"bundle_format: %{letter} in {pattern!r} cannot be filled in, because {missing}.")
+        return text
+
+    return re.sub(r"%(.?)", value, pattern)
 
 
 def boot_packages(options: t.Mapping[str, t.Any]) -> list[str]:

@@ -73,7 +73,7 @@ PROFILE = {
     "kiwi_iversion": "1.2.3",
     "kiwi_profiles": "Live,Extra",
     "kiwi_type": "iso",
-    "kiwi_displayname": "It's \"quoted\" & $HOME",
+    "kiwi_displayname": 'It\'s "quoted" & $HOME',
     "kiwi_delete": "nano not-installed",
 }
 
