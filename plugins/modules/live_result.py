@@ -14,7 +14,8 @@ description:
   - The C(.json) file has the image's name and version, the ISO's file name, size, SHA-256, volume id and kernel command
     line, the version of the kernel, the number of packages, and the fingerprints of all stages.
   - The C(.packages) file has a line for each package as KIWI writes it,
-    C(name|epoch|version|release|arch|disturl|license). dpkg knows name, version and architecture only; the other fields are C(None).
+    C(name|epoch|version|release|arch|disturl|license). dpkg knows name, version and
+    architecture only, so the other fields are C(None).
   - The C(.verified) file has what C(dpkg --verify) says of the root tree, one line for each file that is not as its
     package brought it.
   - The C(.changes) file has the changelog of each package, where the tree still has it.

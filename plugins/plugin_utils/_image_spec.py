@@ -28,7 +28,7 @@ from ansible_collections.liveforge.images.plugins.modules import (
     live_rootfs,
     live_squashfs,
 )
-from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys, with_text
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
@@ -85,7 +85,10 @@ _SOURCES = (
     "scripts",
     "images_scripts",
     "dracut_modules",
+    "cdroot_archives",
 )
+# Options that are a text, or a file on the controller that holds it.
+_TEXTS = ("grub_template", "edit_boot_config")
 _BUNDLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
@@ -104,6 +107,9 @@ def image_arguments() -> dict[str, t.Any]:
     # A word, or a dictionary that says more.
     arguments["persistence"] = {"type": "raw"}
     arguments["displayname"] = {"type": "str"}
+    # The path alone, or a dictionary that says more.
+    for option in _TEXTS:
+        arguments[option] = {"type": "raw"}
     return arguments
 
 
@@ -127,6 +133,9 @@ class ImageSpec:
             raise StageError("; ".join(checked.error_messages))
         self.options: dict[str, t.Any] = checked.validated_parameters
         self.options["persistence"] = _persistence(self.options["persistence"])
+        for option in _TEXTS:
+            if isinstance(self.options[option], str):
+                self.options[option] = {"src": self.options[option]}
         self._complete()
         self._require_sources(find)
         self._validate_stages(find)
@@ -236,7 +245,11 @@ class ImageSpec:
                 "live_overlay_module": {"entries": {}, "identity": "not shipped"},
             },
             "squashfs": {"root": self.outputs["rootfs"]},
-            "iso": {"boot": self.outputs["dracut"], "squashfs": self.outputs["squashfs"]},
+            "iso": {
+                "boot": self.outputs["dracut"],
+                "squashfs": self.outputs["squashfs"],
+                "root": self.outputs["rootfs"],
+            },
             "result": {
                 "root": self.outputs["rootfs"],
                 "boot": self.outputs["dracut"],
@@ -249,10 +262,20 @@ class ImageSpec:
             options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
             if options.get("repositories"):
                 options["repositories"] = with_keys(options["repositories"], find)
+            for option in _TEXTS:
+                if isinstance(options.get(option), dict):
+                    options[option] = _text(option, options[option], find)
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
             module.make_stage(checked.validated_parameters).validate()
+
+
+def _text(option: str, item: dict[str, t.Any], find: t.Callable[[str], str]) -> dict[str, t.Any]:
+    """The option with its text, as its stage gets it; what lies on the build host is not known yet."""
+    if item.get("remote_src") and item.get("content") is None:
+        return {"content": ""}
+    return t.cast("dict[str, t.Any]", with_text(option, item, find))
 
 
 def bundle_name(options: t.Mapping[str, t.Any]) -> str | None:

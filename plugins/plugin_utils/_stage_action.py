@@ -23,7 +23,10 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action i
 _SHIPPED = {
     "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "images_scripts"),
     "live_dracut": ("dracut_modules",),
+    "live_iso": ("cdroot_archives",),
 }
+# Options of each module that are a text, given as such or as a file on the controller.
+_TEXTS = {"live_iso": ("grub_template", "edit_boot_config")}
 # Those whose items are scripts.
 _SCRIPTS = ("post_bootstrap_scripts", "scripts", "images_scripts")
 # What this collection brings along itself; it goes to the build host like something of the user's.
@@ -77,6 +80,9 @@ class StageAction(WatchedAction):
             arguments[option] = [
                 self._describe_source(f"{option}[{index}]", item, sources) for index, item in enumerate(items)
             ]
+        for option in _TEXTS.get(module, ()):
+            if arguments.get(option) is not None:
+                arguments[option] = with_text(option, arguments[option], lambda source: find_source(self, source))
         if module == "live_dracut":
             arguments["live_overlay_module"] = self._describe_path(_collection_path(_LIVE_OVERLAY), sources)
         if module == "live_rootfs":
@@ -159,6 +165,33 @@ def find_source(action: ActionBase, source: str) -> str:
     if os.path.lexists(source):
         return os.path.abspath(source)
     return t.cast("str", action._find_needle("files", source))
+
+
+def with_text(option: str, item: t.Any, find: t.Callable[[str], str]) -> t.Any:
+    """An option that is a text, with the text itself in place of a file on the controller (``src``).
+
+    Args:
+        option: its name, for messages.
+        item: a dictionary with ``content`` or ``src``, or the path alone.
+        find: looks up a path on the controller; raises an exception that says where it looked.
+
+    Raises:
+        StageError: the file is not there, or is no text.
+    """
+    if isinstance(item, str):
+        item = {"src": item}
+    if not isinstance(item, dict) or item.get("src") is None or _is_true(item.get("remote_src")):
+        return item
+    try:
+        with open(find(str(item["src"])), encoding="utf-8") as stream:
+            return {**{name: value for name, value in item.items() if name != "src"}, "content": stream.read()}
+    except UnicodeDecodeError as problem:
+        raise StageError(f"{option}.src: {item['src']} is no text in UTF-8: {problem}.") from problem
+    except Exception as problem:
+        raise StageError(
+            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there, or set "
+            f"{option}.remote_src. {problem}"
+        ) from problem
 
 
 def with_keys(repositories: t.Sequence[t.Any], find: t.Callable[[str], str]) -> list[t.Any]:
