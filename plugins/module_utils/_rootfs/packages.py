@@ -282,12 +282,17 @@ class PackageTree(Stage):
             f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
             f'{{ cp "$deb" {archives}/."$name".partial && mv {archives}/."$name".partial {archives}/"$name"; }}; done'
         )
+        fetch_lists = f'; cp -a {lists}/. "$1"/var/lib/apt/lists/'
+        keep_lists = f'; find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +'
+        if any(repository.trusted for repository in self.repositories):
+            # apt refuses a repository that it may trust without a check when it has a signed list of it, and a list
+            # that was not checked must not get into other builds.
+            fetch_lists = keep_lists = ""
         return [
-            f'--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; {fetch}; '
-            f'cp -a {lists}/. "$1"/var/lib/apt/lists/',
+            '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
+            f"{fetch}{fetch_lists}",
             f"--essential-hook={keep}",
-            f"--customize-hook={keep}; "
-            f'find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +',
+            f"--customize-hook={keep}{keep_lists}",
         ]
 
 
