@@ -143,7 +143,7 @@ def test_lists_beside_the_iso(beside: dict[str, bytes], workspace: pathlib.Path)
     # images.sh changed a file of a package; that is what verification is for.
     assert re.search(r"^..5\S* +c? *\S*/debian_version$", beside["verified"].decode(), re.M)
     assert beside["verified"].splitlines() == sorted(beside["verified"].splitlines())
-    own = gzip.open(workspace / NAME / "rootfs/usr/share/doc/dracut/changelog.Debian.gz").read()
+    own = gzip.decompress((workspace / NAME / "rootfs/usr/share/doc/dracut/changelog.Debian.gz").read_bytes())
     assert b"dracut|\n" + own.rstrip(b"\n") in beside["changes"]
 
 
