@@ -47,6 +47,8 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     )
     content = tmp_path / "content"
     (content / "docs").mkdir(parents=True)
+    (content / "EFI/tools").mkdir(parents=True)
+    (content / "EFI/tools/user.efi").write_text("the user's\n")
     (content / "README").write_text("read me\n")
     (content / "docs/guide").write_text("guide\n")
     os.chown(content / "README", 1234, 1234)
@@ -201,8 +203,11 @@ def test_a_script_edits_the_medium(folder: pathlib.Path) -> None:
     assert "set timeout=99\n" in text
     assert "site=1 root=live:CDLABEL=TEST" in result["kernel_command_line"]
     files = on_iso(iso)
-    assert {"/hello", "/docs/guide", "/boot/x86_64/loader/linux", "/LiveOS/squashfs.img"} <= set(files)
-    assert not [name for name in files if name.startswith(("/README", "/EFI", "/boot/grub2"))]
+    # What the user brings below EFI is for the ISO, as without a script.
+    assert {"/EFI/tools/user.efi", "/hello", "/docs/guide", "/boot/x86_64/loader/linux", "/LiveOS/squashfs.img"} <= set(
+        files
+    )
+    assert not [name for name in files if name.startswith(("/README", "/EFI/BOOT", "/boot/grub2"))]
     assert files["/hello"] == "0 0"
     assert esp_text(iso, "EFI/BOOT/grub.cfg", folder).endswith("# edited\n")
     assert esp_text(iso, "EFI/BOOT/new.efi", folder) == "shell\n"
