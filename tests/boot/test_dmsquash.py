@@ -443,9 +443,6 @@ def test_encrypted_store(release: str, tmp_path: pathlib.Path) -> None:
     kept, health = boot(tmp_path, ["cat /var/kept", HEALTH], expect=opened, **options)
     assert (kept, health) == ("precious", "running")
     assert b"precious" not in disk.read_bytes()
-    wrong = [{"name": f"try {number}", "pattern": prompt, "send": "wrong"} for number in range(3)]
-    root, kept = boot(tmp_path, [ROOT, "cat /var/kept"], expect=[*wrong, LOGIN_PROMPT], **options)
-    assert (root, kept) == (ON_OVERLAYFS, "")
 
 
 @pytest.mark.full
