@@ -173,9 +173,7 @@ class Image:
                 )
             if argument.get("elements") == "dict":
                 keys = sorted({key for item in value for key in item} - set(argument["options"]))
-                problems += [
-                    Problem(place, f"role live_image has no {key} in option {option} yet.") for key in keys
-                ]
+                problems += [Problem(place, f"role live_image has no {key} in option {option} yet.") for key in keys]
                 problems += self._missing_keys(option, value, argument["options"])
         if self.manager != "apt" and "package_manager" not in arguments:
             problems.append(
@@ -308,10 +306,8 @@ class Image:
             "packages_delete": ("delete",),
         }
         for option, value in lists.items():
-            if option in tags:
-                elements = packages.elements(tags[option])
-            else:
-                elements = self._selection.packages(*kinds[option])
+            sections = self._selection.packages(*kinds.get(option, ()))
+            elements = packages.elements(tags[option]) if option in tags else sections
             self._put(option, value, elements[0] if elements else self._document.root)
         self._put("recommends", packages.recommends, self._document.root)
         if self.manager in ("apt", "apk", "pacman"):

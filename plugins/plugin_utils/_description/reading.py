@@ -35,7 +35,7 @@ class Request:
         arch: architecture of the image, as ``uname -m`` tells it.
         build_type: the image type, ``iso``.
         strict: whether warnings are errors.
-        repositories: repositories of the playbook (items of OVERRIDE_ARGUMENTS).
+        repositories: repositories of the playbook (items of its option repositories).
         repositories_mode: see repositories.repositories().
         trusted_paths: directories besides ``path`` that may be read.
     """

@@ -31,26 +31,6 @@ _DEBIAN_SECTIONS = re.compile(r"-(updates|security|backports|proposed|proposed-u
 _UBUNTU_HOST = re.compile(r"(^|\.)ubuntu\.com$")
 _DEBIAN_HOST = re.compile(r"(^|\.)debian\.org$")
 
-# One item of the module's option repositories. KIWI's names.
-OVERRIDE_ARGUMENTS: dict[str, t.Any] = {
-    "source": {"type": "str", "required": True},
-    "type": {"type": "str", "choices": ["apk", "apt-deb", "apt-rpm", "deb-dir", "mirrors", "rpm-md"]},
-    "alias": {"type": "str"},
-    "priority": {"type": "int"},
-    "distribution": {"type": "str"},
-    "components": {"type": "str"},
-    "architectures": {"type": "str"},
-    "sourcetype": {"type": "str", "choices": ["baseurl", "metalink", "mirrorlist"]},
-    "signing_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
-    "repository_gpgcheck": {"type": "bool"},
-    "package_gpgcheck": {"type": "bool"},
-    "imageinclude": {"type": "bool"},
-    "imageonly": {"type": "bool"},
-    "username": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
-}
-MODES = ("replace", "replace_first", "add")
-
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
@@ -121,14 +101,12 @@ class Repository:
         return dataclasses.replace(self, **given, keys=keys or self.keys)
 
 
-def repositories(
-    selection: Selection, overrides: t.Sequence[t.Mapping[str, t.Any]], mode: str
-) -> list[Repository]:
+def repositories(selection: Selection, overrides: t.Sequence[t.Mapping[str, t.Any]], mode: str) -> list[Repository]:
     """All repositories that apply, after the playbook's were brought in.
 
     Args:
         selection: what of the description applies.
-        overrides: items of OVERRIDE_ARGUMENTS.
+        overrides: items of option repositories.
         mode: ``replace`` drops those of the description (KIWI's --ignore-repos with --add-repo), ``replace_first`` sets
             what is given in the first one and adds the others (--set-repo), ``add`` puts them behind (--add-repo).
     """
@@ -137,8 +115,7 @@ def repositories(
     if not overrides:
         return declared
     given = [
-        Repository("", Place(f"option repositories[{index}]")).overridden(item)
-        for index, item in enumerate(overrides)
+        Repository("", Place(f"option repositories[{index}]")).overridden(item) for index, item in enumerate(overrides)
     ]
     for repository in given:
         if repository.imageinclude and repository.imageonly:
@@ -164,8 +141,7 @@ def repository_items(
         problems: is added to.
     """
     return [
-        _item(repository, index, files, manager, release, problems)
-        for index, repository in enumerate(found, start=1)
+        _item(repository, index, files, manager, release, problems) for index, repository in enumerate(found, start=1)
     ]
 
 
@@ -204,6 +180,10 @@ def _item(
             # The keys of the archives that everybody knows are on the build host.
             if not repository.keys and repository.repository_gpgcheck is not False:
                 item["keyring"] = UBUNTU_KEYRING if _is_ubuntu(repository.source) else DEBIAN_KEYRING
+        elif repository.components:
+            problems.append(
+                Problem(repository.place, "components mean nothing without distribution: the repository is flat.")
+            )
     else:
         for name in ("distribution", "components"):
             if getattr(repository, name):
@@ -272,9 +252,7 @@ def _uri(repository: Repository, files: DescriptionDirectory, problems: list[Pro
     return source
 
 
-def _key(
-    repository: Repository, key: str, files: DescriptionDirectory, release: str, problems: list[Problem]
-) -> str:
+def _key(repository: Repository, key: str, files: DescriptionDirectory, release: str, problems: list[Problem]) -> str:
     if key.startswith("this:"):
         return "file://" + _beside(repository.place, key, files, problems, "signing key")
     if key.startswith("file:") and not re.match(r"file:(//(localhost)?)?/", key):

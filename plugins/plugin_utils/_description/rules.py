@@ -73,13 +73,12 @@ def _packages(document: Document) -> t.Iterator[Problem]:
         bootstrap = section.get("type") == "bootstrap"
         if "bootstrap_package" in section.attrib and not bootstrap:
             yield Problem(
-                document.place(section, "bootstrap_package"), "bootstrap_package is for packages of type bootstrap only."
+                document.place(section, "bootstrap_package"),
+                "bootstrap_package is for packages of type bootstrap only.",
             )
         for module in section.iterchildren("collectionModule"):
             if not bootstrap:
-                yield Problem(
-                    document.place(module), "<collectionModule> is for packages of type bootstrap only."
-                )
+                yield Problem(document.place(module), "<collectionModule> is for packages of type bootstrap only.")
             if "stream" in module.attrib and not is_true(module.get("enable")):
                 yield Problem(
                     document.place(module, "stream"), "a module that is disabled cannot have the attribute stream."

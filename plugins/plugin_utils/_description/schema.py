@@ -192,9 +192,7 @@ class Schema:
             known = element.children.get(child.tag)
             if known is None:
                 allowed = _choices("element", _shown(child.tag), sorted(element.children))
-                yield Problem(
-                    document.place(child), f"{name} cannot contain <{_shown(child.tag)}>. {allowed}".strip()
-                )
+                yield Problem(document.place(child), f"{name} cannot contain <{_shown(child.tag)}>. {allowed}".strip())
                 continue
             counts[child.tag] = counts.get(child.tag, 0) + 1
             if counts[child.tag] == 2 and not known.repeated:
@@ -216,9 +214,7 @@ class Schema:
         content = self._collect(element, found, required=True, repeated=False)
         return dataclasses.replace(found, content=content)
 
-    def _collect(
-        self, parent: etree._Element, found: Element, *, required: bool, repeated: bool
-    ) -> Datatype | None:
+    def _collect(self, parent: etree._Element, found: Element, *, required: bool, repeated: bool) -> Datatype | None:
         content = None
         for node in parent.iterchildren(etree.Element):
             kind = node.tag.removeprefix(_RNG)

@@ -154,11 +154,12 @@ class Selection:
         if not matching:
             others = sorted({entry.get("image", "") for entry in types})
             chosen = f"profiles {', '.join(self.profiles)}" if self.profiles else "no profile"
+            instead = f"only {', '.join(others)}" if others else "nor any other"
             with_type = sorted(self._profiles_with(wanted))
             advice = f"Profiles that have one: {', '.join(with_type)}." if with_type else "No profile has one."
             raise DescriptionError.at(
                 Place(self.document.file),
-                f"there is no <type image={wanted!r}> with {chosen}, only {', '.join(others) or 'none at all'}. {advice}",
+                f"there is no <type image={wanted!r}> with {chosen}, {instead}. {advice}",
             )
         if len(matching) > 1:
             raise DescriptionError(

@@ -56,7 +56,7 @@ def kiwi_variables(selection: Selection, packages: Packages, manager: str) -> di
         "kiwi_delete": " ".join(packages.delete),
         "kiwi_drivers": ",".join(_names(selection, "drivers")),
         "kiwi_packagemanager": manager,
-        "kiwi_shasum_suffix": "sha256",
+        "kiwi_shasum_suffix": ".sha256",
         "kiwi_startsector": "2048",
         "kiwi_initrd_system": "dracut",
         "kiwi_rootpartuuid": "",

@@ -83,9 +83,7 @@ def _to_8_1(document: Document, element: etree._Element) -> None:
 
 def _to_8_2(document: Document, element: etree._Element) -> None:
     if element.tag == "repository" and element.get("use_for_bootstrap") is not None:
-        document.warn(
-            element, "use_for_bootstrap was dropped in 8.2: all repositories are used.", "use_for_bootstrap"
-        )
+        document.warn(element, "use_for_bootstrap was dropped in 8.2: all repositories are used.", "use_for_bootstrap")
         del element.attrib["use_for_bootstrap"]
 
 
