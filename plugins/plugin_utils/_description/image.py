@@ -382,10 +382,10 @@ class Image:
             self._put(option, value, selected, attribute)
         loader = selected.find("bootloader")
         for option, value, attribute in loader_options(self._document, selected):
-            # An empty list of terminals says something.
-            self._put(option, value or None, selected if loader is None else loader, attribute)
+            self._put(option, value, selected if loader is None else loader, attribute)
+            # GRUB's own choice of terminals is asked for by an empty list.
             if value == []:
-                self.options[option] = []
+                self.options[option] = value
                 self.origins[option] = self._document.place(selected)
         size = selected.find("size")
         if size is not None and self.options["filesystem"] not in ("squashfs", "erofs"):
