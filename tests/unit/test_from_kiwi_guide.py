@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import playbook
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.schema import Treatment, schema
 
 GUIDE = (playbook.ROOT / "docs/from-kiwi.md").read_text()
