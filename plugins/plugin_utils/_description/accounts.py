@@ -12,10 +12,12 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.utils.encrypt import do_encrypt
-from lxml import etree
 
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 _SALT_CHARACTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Enough to slow down guessing, and still a fraction of a second without a compiled implementation.

@@ -11,14 +11,20 @@ import re
 import typing as t
 import urllib.parse
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory, read
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import (
     DescriptionError,
     Place,
     Problem,
 )
+
+try:
+    from lxml import etree
+except ImportError as problem:
+    etree = None
+    LXML_IMPORT_ERROR: ImportError | None = problem
+else:
+    LXML_IMPORT_ERROR = None
 
 # The format needs eight levels, extensions of other tools a few more.
 MAXIMUM_DEPTH = 64
@@ -40,6 +46,10 @@ class Document:
     """
 
     def __init__(self, directory: DescriptionDirectory, file: str) -> None:
+        if LXML_IMPORT_ERROR is not None:
+            raise DescriptionError.at(
+                Place(file), "the Python package lxml is needed on the controller to read descriptions. Install it."
+            ) from LXML_IMPORT_ERROR
         self.file = file
         self.included: list[str] = []
         self.warnings: list[Problem] = []

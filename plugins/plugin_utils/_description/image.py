@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description import directory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.accounts import Accounts
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory
@@ -32,6 +30,9 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.repo
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.variables import kiwi_variables
 from ansible_collections.liveforge.images.plugins.plugin_utils._image_spec import boot_packages, image_arguments
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 # Every option of an image that a description can set, and what it comes from.
 OPTIONS = {
@@ -201,7 +202,6 @@ class Image:
     def _put(self, option: str, value: t.Any, element: etree._Element, attribute: str | None = None) -> None:
         if value is None or value == [] or value == "":
             return
-        assert option in OPTIONS, option
         self.options[option] = value
         self.origins[option] = self._document.place(element, attribute)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import (
     Document,
     is_true,
     text_of,
 )
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 DEFAULT_VOLID = "CDROM"
 # GRUB's other terminals are not offered by live_iso.

@@ -10,12 +10,13 @@ import os
 import stat
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description import directory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import is_true
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 # The package of a manager, where it is called otherwise than the manager.
 _MANAGER_PACKAGES = {"dnf4": "dnf", "apk": "apk-tools"}
@@ -100,10 +101,19 @@ class Packages:
                 place = document.place(entry, "name")
                 path, problem = files.beside(name, place, f"file {name!r}")
                 directory.missing(document.warnings, place, problem)
+                destination = _destination(entry.get("target"), name)
+                if destination.startswith("/image/"):
+                    document.warn(
+                        entry,
+                        f"file {name!r} is left out: KIWI's own folder /image is no part of the image. What "
+                        "exclude_files.yaml says must lie beside the description.",
+                        "target",
+                    )
+                    continue
                 owner, dummy, group = (entry.get("owner") or "").replace(".", ":", 1).partition(":")
                 item = {
                     "src": path,
-                    "dest": _destination(entry.get("target"), name),
+                    "dest": destination,
                     "owner": owner or "root",
                     "group": group or "root",
                     "mode": _mode(entry.get("permissions"), path),

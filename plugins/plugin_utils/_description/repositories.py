@@ -12,8 +12,6 @@ import re
 import typing as t
 import urllib.parse
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
     DEBIAN_KEYRING,
@@ -23,6 +21,9 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.dire
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place, Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 # Where the Open Build Service publishes what its projects build.
 OBS_DOWNLOADS = "http://download.opensuse.org/repositories"
@@ -62,8 +63,8 @@ class Repository:
     @classmethod
     def from_element(cls, document: Document, element: etree._Element) -> Repository:
         """From an element <repository>."""
-        source = element.find("source")
-        assert source is not None  # the schema requires it
+        # The schema requires it.
+        source = t.cast("etree._Element", element.find("source"))
         keys = tuple(dict.fromkeys(signing.get("key", "").strip() for signing in source.iterchildren("signing")))
         booleans = {
             name: is_true(element.get(name)) if name in element.attrib else None

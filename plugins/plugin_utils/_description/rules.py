@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.schema import schema
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 _GRUB = ("grub2", "grub2_s390x_emu")
 _LOADERS = {

@@ -17,10 +17,8 @@ import os
 import re
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description import versions
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, etree
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Problem
 
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
@@ -144,7 +142,7 @@ class Schema:
             node, element = pending.pop()
             problems += self._node_errors(document, node, element)
             if not element.open:
-                for child in node.iterchildren(etree.Element):
+                for child in node.iterchildren("*"):
                     known = self.child(element, child.tag)
                     if known is not None:
                         pending.append((child, known))
@@ -188,7 +186,7 @@ class Schema:
     def _content_errors(self, document: Document, node: etree._Element, element: Element) -> t.Iterator[Problem]:
         name = f"<{element.tag}>"
         counts: dict[str, int] = {}
-        for child in node.iterchildren(etree.Element):
+        for child in node.iterchildren("*"):
             known = element.children.get(child.tag)
             if known is None:
                 allowed = _choices("element", _shown(child.tag), sorted(element.children))
@@ -216,7 +214,7 @@ class Schema:
 
     def _collect(self, parent: etree._Element, found: Element, *, required: bool, repeated: bool) -> Datatype | None:
         content = None
-        for node in parent.iterchildren(etree.Element):
+        for node in parent.iterchildren("*"):
             kind = node.tag.removeprefix(_RNG)
             if kind in ("interleave", "optional", "zeroOrMore", "oneOrMore"):
                 inner = self._collect(
@@ -238,7 +236,7 @@ class Schema:
         return content
 
     def _datatype(self, parent: etree._Element) -> Datatype:
-        return self._single(next(parent.iterchildren(etree.Element)))
+        return self._single(next(parent.iterchildren("*")))
 
     def _single(self, node: etree._Element) -> Datatype:
         kind = node.tag.removeprefix(_RNG)
@@ -251,7 +249,7 @@ class Schema:
         if kind == "value":
             return Datatype(values=(node.text,))
         if kind == "choice":
-            parts = [self._single(part) for part in node.iterchildren(etree.Element)]
+            parts = [self._single(part) for part in node.iterchildren("*")]
             pattern = next((part for part in parts if part.pattern is not None), Datatype())
             values = tuple(value for part in parts for value in part.values)
             return dataclasses.replace(pattern, values=values)

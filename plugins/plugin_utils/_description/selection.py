@@ -9,14 +9,15 @@ from __future__ import annotations
 import difflib
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import (
     DescriptionError,
     Place,
     Problem,
 )
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 # How Debian calls them, and how KIWI's filters (uname -m) do.
 _OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}

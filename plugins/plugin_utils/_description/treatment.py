@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import DescriptionError, Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.schema import Element, schema
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 _SECTIONS = (
     "certificates",
@@ -57,7 +58,7 @@ def _element(selection: Selection, node: etree._Element, element: Element) -> t.
     yield from _attributes(selection, node, element)
     if element.open:
         return
-    for child in node.iterchildren(etree.Element):
+    for child in node.iterchildren("*"):
         if child.tag == "type" and child is not selection.type:
             continue
         known = schema().child(element, child.tag)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from lxml import etree
-
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, text_of
+
+if t.TYPE_CHECKING:
+    from lxml import etree
 
 OLDEST, NEWEST = "7.4", "8.5"
 
@@ -55,7 +56,7 @@ def upgrade(document: Document) -> str:
         )
     for step, apply in _STEPS:
         if version < step:
-            for element in list(root.iter(etree.Element)):
+            for element in list(root.iter("*")):
                 apply(document, element)
     if version < float(NEWEST):
         root.set("schemaversion", NEWEST)
@@ -106,8 +107,7 @@ def _to_8_5(document: Document, element: etree._Element) -> None:
         del element.attrib["vga"]
 
 
-_Step = t.Callable[[Document, etree._Element], None]
-_STEPS: tuple[tuple[float, _Step], ...] = (
+_STEPS: tuple[tuple[float, t.Callable[[Document, etree._Element], None]], ...] = (
     (7.5, _to_7_5),
     (7.6, _to_7_6),
     (8.1, _to_8_1),

@@ -239,3 +239,13 @@ def test_file_keeps_its_mode_unless_another_is_given(tmp_path: pathlib.Path) -> 
         "group": "root",
         "mode": "0600",
     }
+
+
+def test_what_lies_in_kiwis_own_folder_is_left_out(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "excludes.yaml").write_text("exclude: []\n")
+    text = description(
+        '<packages type="image"><file name="excludes.yaml" target="image/exclude_files_efifatimage.yaml"/></packages>'
+    )
+    reading = read(tmp_path, text)
+    assert "files" not in reading.image
+    assert any("KIWI's own folder /image" in warning for warning in reading.warnings)
