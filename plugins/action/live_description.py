@@ -14,7 +14,6 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.modules import live_description
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.presentation import as_images, as_variables
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.reading import (
     Reading,
@@ -23,6 +22,41 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.read
 )
 
 display = Display()
+
+# As the module's documentation has it.
+ARGUMENTS: dict[str, t.Any] = {
+    "path": {"type": "path", "required": True},
+    "file": {"type": "str"},
+    "profiles": {"type": "list", "elements": "str", "default": []},
+    "arch": {"type": "str", "default": "x86_64"},
+    "build_type": {"type": "str", "default": "iso"},
+    "strict": {"type": "bool", "default": False},
+    "repositories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "source": {"type": "str", "required": True},
+            "type": {"type": "str", "choices": ["apk", "apt-deb", "apt-rpm", "deb-dir", "mirrors", "rpm-md"]},
+            "alias": {"type": "str"},
+            "priority": {"type": "int"},
+            "distribution": {"type": "str"},
+            "components": {"type": "str"},
+            "architectures": {"type": "str"},
+            "sourcetype": {"type": "str", "choices": ["baseurl", "metalink", "mirrorlist"]},
+            "signing_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "repository_gpgcheck": {"type": "bool"},
+            "package_gpgcheck": {"type": "bool"},
+            "imageinclude": {"type": "bool"},
+            "imageonly": {"type": "bool"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+        },
+    },
+    "repositories_mode": {"type": "str", "choices": ["replace", "replace_first", "add"], "default": "replace"},
+    "trusted_paths": {"type": "list", "elements": "path", "default": []},
+    "show": {"type": "str", "choices": ["nothing", "variables", "images"], "default": "nothing"},
+}
 
 
 class ActionModule(ActionBase):
@@ -34,7 +68,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Read the description and return it as an image."""
         super().run(tmp, task_vars)
-        dummy, options = self.validate_argument_spec(argument_spec=live_description.ARGUMENTS)
+        dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         reading = self._read(options)
         presentations = {"variables": as_variables, "images": as_images}
         if options["show"] != "nothing":

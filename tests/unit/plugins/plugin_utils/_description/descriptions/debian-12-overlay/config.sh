@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/bin/sh
 # shellcheck source=/dev/null
 . /.kconfig
 baseInsertService ssh
