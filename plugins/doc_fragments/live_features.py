@@ -51,9 +51,19 @@ options:
           - V(file) makes a file on the file system that holds the ISO, when the ISO itself is booted as a file
             (C(iso-scan/filename)).
           - V(auto) does what fits the way it was booted.
+          - V(device) uses what you have prepared, which is never formatted.
         type: str
-        choices: [none, auto, partition, file]
+        choices: [none, auto, partition, file, device]
         default: auto
+      device:
+        description:
+          - Where the store is with O(persistence.mode=device), as V(LABEL=...), V(UUID=...), V(PARTUUID=...),
+            V(PARTLABEL=...) or a path below V(/dev).
+          - After a colon, the path of a folder or file on it can follow, such as V(LABEL=DATA:/live/store).
+          - With O(flags=overlay) the folders on an empty file system are made when they are missing. With
+            O(flags=dmsquash) they must be there, see the guide on live features.
+          - With C(encryption), it is the LUKS volume. O(flags=dmsquash) takes it by its V(UUID=...) only.
+        type: str
       filesystem:
         description: File system of a new store. The default is the one of the initrd, which is ext4.
         type: str

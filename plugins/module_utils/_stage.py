@@ -91,6 +91,13 @@ class Stage(abc.ABC):
         """Outputs of other stages that must not be replaced while this one runs."""
         return []
 
+    def companions(self) -> list[str]:
+        """Further files that :meth:`build` makes, at :func:`partial_path` of each; they are published with the output.
+
+        They count as the output does: one that is missing or was modified is a reason to build.
+        """
+        return []
+
     def preflight(self) -> None:
         """Raise StageError for what is missing to build (inputs, tools, space); called right before a build."""
         return
@@ -161,7 +168,9 @@ class StageRun:
     def _build(self, inputs: dict[str, t.Any], reason: str, changes: Changes) -> Outcome:
         stage = self.stage
         partial = partial_path(stage.output)
-        remove(partial)
+        partials = [partial, *(partial_path(path) for path in stage.companions())]
+        for path in partials:
+            remove(path)
         stage.preflight()
         started = time.monotonic()
         try:
@@ -169,9 +178,10 @@ class StageRun:
             runner.note(f"{stage.name}: {reason}")
             facts = stage.build(Work(partial, runner, self.progress))
             self.progress.step("publishing")
-            identity = output_identity(partial)
-            publish(partial, stage.output)
-            identity["state"] = output_state(stage.output)
+            companions = {os.path.basename(path): _published(path) for path in stage.companions()}
+            identity = _published(stage.output)
+            if companions:
+                identity["companions"] = companions
             duration = round(time.monotonic() - started, 1)
             stamp = Stamp(
                 stage=stage.name,
@@ -186,7 +196,8 @@ class StageRun:
         except OSError as problem:
             raise self._explained(problem) from problem
         finally:
-            remove(partial)
+            for path in partials:
+                remove(path)
         return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes)
 
     def _all_inputs(self) -> dict[str, t.Any]:
@@ -210,12 +221,17 @@ class StageRun:
         changes = [change for change in changed_inputs(stamp.inputs, inputs) if change[2] != _UNKNOWN]
         if changes:
             return f"changed: {describe(changes)}", changes, stamp
-        damage = output_changed(output, stamp.output)
-        if damage:
-            return f"{output} {damage}", [], stamp
+        for path, recorded in ((output, stamp.output), *self._recorded_companions(stamp)):
+            damage = output_changed(path, recorded)
+            if damage:
+                return f"{path} {damage}", [], stamp
         if self.force:
             return "force was given", [], stamp
         return None, [], stamp
+
+    def _recorded_companions(self, stamp: Stamp) -> list[tuple[str, dict[str, t.Any]]]:
+        recorded = stamp.output.get("companions", {})
+        return [(path, recorded.get(os.path.basename(path), {})) for path in self.stage.companions()]
 
     def _explained(self, problem: OSError) -> StageError:
         if problem.errno == errno.ENOSPC:
@@ -226,6 +242,15 @@ class StageRun:
                 path=folder,
             )
         return StageError(f"{self.stage.name} could not write {self.stage.output}: {problem}")
+
+
+def _published(path: str) -> dict[str, t.Any]:
+    """Give what was built for ``path`` its name, and return what tells later whether it is still the same."""
+    partial = partial_path(path)
+    identity = output_identity(partial)
+    publish(partial, path)
+    identity["state"] = output_state(path)
+    return identity
 
 
 def _unchanged(stamp: Stamp) -> Outcome:

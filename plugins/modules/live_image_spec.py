@@ -86,4 +86,8 @@ spec:
       description: Options of M(liveforge.images.live_iso).
       returned: success
       type: dict
+    result:
+      description: Options of M(liveforge.images.live_result).
+      returned: success
+      type: dict
 """

@@ -151,12 +151,65 @@ options:
       - Directory on the build host whose content is added to the root of the ISO.
       - It must not contain files that the module writes itself.
     type: path
+  cdroot_archives:
+    description:
+      - Tar archives, compressed or not, that are unpacked into the root of the ISO, in this order (KIWI's
+        C(config-cdroot.tar)). They must not contain files that the module writes itself.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      src:
+        description: Path on the controller. Relative paths are looked up as M(ansible.builtin.copy) does.
+        type: str
+        required: true
+      remote_src:
+        description: Whether C(src) is on the build host.
+        type: bool
+        default: false
+      entries:
+        description: Set by the action plugin.
+        type: dict
+      identity:
+        description: Set by the action plugin.
+        type: str
+  grub_template:
+    description:
+      - A GRUB menu of your own in place of the module's. V(${name}) stands for one of KIWI's template variables,
+        and V($$) for a dollar sign of GRUB's own. The guide on scripts of KIWI descriptions lists the variables.
+      - When the text has C(iso-scan/filename), it is also used for booting the ISO as a file. Otherwise the module's
+        own menu is.
+    type: dict
+    suboptions: &text
+      content:
+        description: The text.
+        type: str
+      src:
+        description: Path on the controller. Exactly one of C(content) and C(src) is needed.
+        type: str
+      remote_src:
+        description: Whether C(src) is on the build host.
+        type: bool
+        default: false
+  edit_boot_config:
+    description:
+      - Script that edits what the ISO will hold (KIWI's C(editbootconfig)). C(bash) runs it with the arguments
+        C(iso:DIRECTORY) and C(1), where DIRECTORY holds everything of the ISO but kernel, initrd and squashfs. It may
+        change, add and remove files there. Below C(EFI) are those of the EFI partition.
+      - It sees the programs of the build host and, in its current directory, O(root). Both are read-only, and it has no
+        network.
+    type: dict
+    suboptions: *text
+  root:
+    description: The root tree for O(edit_boot_config), as M(liveforge.images.live_rootfs) made it.
+    type: path
 requirements:
   - pycdlib (Python library on the build host)
   - xorriso
   - grub-mkimage and the GRUB modules of the wanted firmware
   - mkfs.vfat and mtools, unless O(firmware=bios)
   - implantisomd5, if O(mediacheck=true)
+  - bubblewrap, with O(edit_boot_config)
 notes:
   - Files on the ISO have KIWI's names, C(boot/x86_64/loader/linux), C(boot/x86_64/loader/initrd),
     C(LiveOS/squashfs.img), C(boot/grub/grub.cfg), C(boot/grub/loopback.cfg) and C(boot/mbrid).
@@ -237,7 +290,9 @@ mbrid:
   type: str
   sample: "0x1fa4c03b"
 kernel_command_line:
-  description: Kernel command line of the default menu entry.
+  description:
+    - Kernel command line of the default menu entry. With O(grub_template) or O(edit_boot_config) it is that of the
+      first entry that starts a kernel, or null.
   returned: when all inputs exist
   type: str
   sample: root=live:CDLABEL=KIOSK-2026.11 rd.live.image systemd.gpt_auto=0
@@ -296,6 +351,14 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.stage import
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import FEATURE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
+_TEXT = {
+    "type": "dict",
+    "options": {
+        "content": {"type": "str"},
+        "src": {"type": "str"},
+        "remote_src": {"type": "bool", "default": False},
+    },
+}
 ARGUMENTS: dict[str, t.Any] = {
     "boot": {"type": "path", "required": True},
     "squashfs": {"type": "path", "required": True},
@@ -319,6 +382,20 @@ ARGUMENTS: dict[str, t.Any] = {
     "application_id": {"type": "str"},
     "publisher": {"type": "str", "default": ""},
     "cdroot": {"type": "path"},
+    "cdroot_archives": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "src": {"type": "str", "required": True},
+            "remote_src": {"type": "bool", "default": False},
+            "entries": {"type": "dict"},
+            "identity": {"type": "str"},
+        },
+    },
+    "grub_template": _TEXT,
+    "edit_boot_config": _TEXT,
+    "root": {"type": "path"},
 }
 
 

@@ -17,9 +17,10 @@ description:
     packages and repositories copies that tree and configures it again, and installs nothing.
   - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
     package lists, caches and logs are gone.
-  - The steps run in this order. O(post_bootstrap_scripts) once essential packages are there, then all O(packages),
-    package sources and O(hostname), O(overlays), O(archives), locale, keymap, time zone, O(groups), O(users), O(files),
-    services, O(scripts), O(packages_remove).
+  - The steps run in this order. Essential packages and O(bootstrap_packages), O(archives) of the phase V(bootstrap),
+    O(post_bootstrap_scripts), all other O(packages), package sources and O(hostname), O(overlays), other O(archives),
+    locale, keymap, time zone, O(groups), O(users), O(files), services, O(scripts), O(packages_remove),
+    O(packages_delete), O(images_scripts).
 author: Liveforge maintainers (@liveforge)
 extends_documentation_fragment:
   - liveforge.images.stage
@@ -48,7 +49,7 @@ options:
   repositories:
     description:
       - Package repositories, in place of the distribution's default ones. The first one is the main one.
-      - Signatures are always checked.
+      - Signatures are always checked, unless a repository is O(repositories[].trusted).
     type: list
     elements: dict
     default: []
@@ -71,7 +72,33 @@ options:
       keyring:
         description: File on the build host with the keys that may sign the repository.
         type: path
-        required: true
+      keys:
+        description:
+          - The keys that may sign the repository, each as armored text or as a file on the controller. They go into the
+            image, too.
+          - One of O(repositories[].keyring), O(repositories[].keys) and O(repositories[].trusted) is needed.
+        type: list
+        elements: str
+      trusted:
+        description:
+          - Whether the repository is used without a check of its signature (KIWI's C(repository_gpgcheck="false")),
+            also by the image. Whoever can change the repository can then change the image.
+        type: bool
+        default: false
+      username:
+        description: User name for repositories that want one. The image does not get it.
+        type: str
+      password:
+        description: Password for O(repositories[].username). The image does not get it.
+        type: str
+      imageonly:
+        description: Whether the image keeps the repository as a package source, but nothing is installed from it.
+        type: bool
+        default: false
+      architectures:
+        description: Debian's names of the architectures that the repository is asked for. The default is the image's.
+        type: list
+        elements: str
       priority:
         description: Pin priority, see C(apt_preferences(5)).
         type: int
@@ -79,8 +106,28 @@ options:
         description: Whether the image keeps the repository as a package source.
         type: bool
         default: true
+      check_valid_until:
+        description:
+          - Whether a repository whose Release file has expired is refused, which protects from being served old
+            packages for ever.
+          - Set it to V(false) for a snapshot or a mirror that stands still on purpose. Signatures are checked all the
+            same.
+        type: bool
+        default: true
   packages:
     description: Names of packages to install. C(name=version) and C(name/suite) are possible.
+    type: list
+    elements: str
+    default: []
+  bootstrap_packages:
+    description:
+      - Names of packages that are installed right after the essential ones, before O(post_bootstrap_scripts) and before
+        O(packages).
+    type: list
+    elements: str
+    default: []
+  packages_exclude:
+    description: Names of packages that are never installed, not even when others recommend them.
     type: list
     elements: str
     default: []
@@ -94,7 +141,17 @@ options:
     type: bool
     default: false
   packages_remove:
-    description: Packages to remove at the very end, with their configuration and with what only they needed.
+    description:
+      - Packages to remove after O(scripts), with their configuration and with what only they needed.
+      - One that is not installed is an error. With O(kiwi_profile) it is only noted in the log, as KIWI does it.
+    type: list
+    elements: str
+    default: []
+  packages_delete:
+    description:
+      - Packages to remove after O(packages_remove) by force (KIWI's packages of the type C(delete)). What needs them
+        stays, and their maintainer scripts do not run.
+      - One that is not installed is only noted in the log.
     type: list
     elements: str
     default: []
@@ -121,12 +178,34 @@ options:
       identity: &identity
         description: Set by the action plugin.
         type: str
+      executable:
+        description: Set by the action plugin.
+        type: bool
   scripts:
     description: Scripts that run inside the tree when it is configured (KIWI's C(config.sh)). They have no network.
     type: list
     elements: dict
     default: []
     suboptions: *script
+  images_scripts:
+    description:
+      - Scripts that run inside the tree after packages were removed, right before the tree is finished (KIWI's
+        C(images.sh)). They have no network.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *script
+  kiwi_profile:
+    description:
+      - Variables for scripts that were written for KIWI, such as C(kiwi_iname). When it is given, even empty, all
+        scripts find what KIWI gives them. C(/.kconfig) with shell functions, C(/.profile) with these variables, which
+        are in their environment, too, and themselves in C(/image). Scripts that are not executable are run by
+        C(bash).
+      - Nothing of it is in the finished tree.
+    type: dict
+  kiwi_functions:
+    description: The shell functions for C(/.kconfig). Set by the action plugin.
+    type: dict
   overlays:
     description:
       - Directory trees that are laid over the installed system. Their files belong to root and keep their modes.
@@ -155,7 +234,14 @@ options:
     type: list
     elements: dict
     default: []
-    suboptions: *tree
+    suboptions:
+      <<: *tree
+      phase:
+        description:
+          - Whether it is unpacked after all packages and overlays, or right after O(bootstrap_packages).
+        type: str
+        choices: [image, bootstrap]
+        default: image
   files:
     description: Single files.
     type: list
@@ -357,13 +443,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration, archives
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
     declared_repositories,
     default_repositories,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import declared_scripts
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.tree import RootTree, host_architecture
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 
@@ -377,13 +464,17 @@ _SCRIPTS = {
     "type": "list",
     "elements": "dict",
     "default": [],
-    "options": {"content": {"type": "str"}, "src": {"type": "str"}, **_SHIPPED},
+    "options": {"content": {"type": "str"}, "src": {"type": "str"}, "executable": {"type": "bool"}, **_SHIPPED},
 }
 _TREES = {
     "type": "list",
     "elements": "dict",
     "default": [],
     "options": {"src": {"type": "str", "required": True}, "dest": {"type": "str", "default": "/"}, **_SHIPPED},
+}
+_ARCHIVES = {
+    **_TREES,
+    "options": {**_TREES["options"], "phase": {"type": "str", "choices": ["image", "bootstrap"], "default": "image"}},
 }
 ARGUMENTS: dict[str, t.Any] = {
     "distribution": {"type": "str", "choices": ["debian", "ubuntu"], "default": "debian"},
@@ -399,12 +490,21 @@ ARGUMENTS: dict[str, t.Any] = {
             "uri": {"type": "str", "required": True},
             "suite": {"type": "str", "required": True},
             "components": {"type": "list", "elements": "str"},
-            "keyring": {"type": "path", "required": True, "no_log": False},
+            "keyring": {"type": "path", "no_log": False},
+            "keys": {"type": "list", "elements": "str", "no_log": False},
+            "trusted": {"type": "bool", "default": False},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "imageonly": {"type": "bool", "default": False},
+            "architectures": {"type": "list", "elements": "str"},
             "priority": {"type": "int"},
             "include_in_image": {"type": "bool", "default": True},
+            "check_valid_until": {"type": "bool", "default": True},
         },
     },
     "packages": _NAMES,
+    "bootstrap_packages": _NAMES,
+    "packages_exclude": _NAMES,
     "variant": {
         "type": "str",
         "choices": ["essential", "apt", "minbase", "important", "standard"],
@@ -412,10 +512,14 @@ ARGUMENTS: dict[str, t.Any] = {
     },
     "recommends": {"type": "bool", "default": False},
     "packages_remove": _NAMES,
+    "packages_delete": _NAMES,
     "post_bootstrap_scripts": _SCRIPTS,
     "scripts": _SCRIPTS,
+    "images_scripts": _SCRIPTS,
+    "kiwi_profile": {"type": "dict"},
+    "kiwi_functions": {"type": "dict"},
     "overlays": _TREES,
-    "archives": _TREES,
+    "archives": _ARCHIVES,
     "files": {
         "type": "list",
         "elements": "dict",
@@ -478,22 +582,24 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
     )
     packages = PackageTree(
         options["dest"] + ".packages",
-        repositories=repositories,
+        repositories=[repository for repository in repositories if not repository.imageonly],
         packages=options["packages"],
         variant=options["variant"],
         recommends=options["recommends"],
         architecture=options["architecture"] or host_architecture(),
-        scripts=[
-            Script.from_item(f"post_bootstrap_scripts[{index}]", item, options["dest"])
-            for index, item in enumerate(options["post_bootstrap_scripts"])
-        ],
+        scripts=declared_scripts("post_bootstrap_scripts", options),
         cache=options["cache"],
         source_date_epoch=options["source_date_epoch"],
+        bootstrap_packages=options["bootstrap_packages"],
+        excluded=options["packages_exclude"],
+        archives=archives(options, "bootstrap"),
+        kiwi=KiwiInterface.from_options(options),
     )
     return RootTree(
         options["dest"],
         packages,
         Declaration.from_options(options),
+        [repository for repository in repositories if repository.include_in_image],
         force=options["force"],
         lock_timeout=options["lock_timeout"],
     )

@@ -21,12 +21,19 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     LiveFeatures,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
-from ansible_collections.liveforge.images.plugins.modules import live_dracut, live_iso, live_rootfs, live_squashfs
+from ansible_collections.liveforge.images.plugins.modules import (
+    live_dracut,
+    live_iso,
+    live_result,
+    live_rootfs,
+    live_squashfs,
+)
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys, with_text
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
 # What the stages are told by the role, not by the user: their own paths and each other's.
-_WIRED = {"root", "boot", "squashfs", "live_overlay_module"}
+_WIRED = {"root", "boot", "squashfs", "iso", "live_overlay_module", "kiwi_functions"}
 # Options of an image that have another name in their stage, where two stages use the same word for different things.
 _RENAMED = {
     "dracut": {
@@ -44,6 +51,7 @@ _STAGES: dict[str, t.Any] = {
     "dracut": live_dracut,
     "squashfs": live_squashfs,
     "iso": live_iso,
+    "result": live_result,
 }
 _HEALTHY = {"cmd": "systemctl is-system-running --wait", "timeout": 300}
 _BOOT_TEST: dict[str, t.Any] = {
@@ -59,6 +67,9 @@ _IMAGE: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "default": "1.0.0"},
     "workspace": {"type": "path", "default": DEFAULT_WORKSPACE},
+    "bundle_format": {"type": "str"},
+    "bundle_name": {"type": "str"},
+    "bundle_id": {"type": "str"},
     "boot_packages": {"type": "list", "elements": "str"},
     "boot_tests": {"type": "list", "elements": "dict", "default": [], "options": _BOOT_TEST},
     "source_date_epoch": {"type": "int"},
@@ -66,7 +77,19 @@ _IMAGE: dict[str, t.Any] = {
     "lock_timeout": {"type": "int", "default": 3600},
 }
 # Options whose items name sources on the controller.
-_SOURCES = ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "dracut_modules")
+_SOURCES = (
+    "overlays",
+    "archives",
+    "files",
+    "post_bootstrap_scripts",
+    "scripts",
+    "images_scripts",
+    "dracut_modules",
+    "cdroot_archives",
+)
+# Options that are a text, or a file on the controller that holds it.
+_TEXTS = ("grub_template", "edit_boot_config")
+_BUNDLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 
@@ -84,6 +107,9 @@ def image_arguments() -> dict[str, t.Any]:
     # A word, or a dictionary that says more.
     arguments["persistence"] = {"type": "raw"}
     arguments["displayname"] = {"type": "str"}
+    # The path alone, or a dictionary that says more.
+    for option in _TEXTS:
+        arguments[option] = {"type": "raw"}
     return arguments
 
 
@@ -107,9 +133,12 @@ class ImageSpec:
             raise StageError("; ".join(checked.error_messages))
         self.options: dict[str, t.Any] = checked.validated_parameters
         self.options["persistence"] = _persistence(self.options["persistence"])
+        for option in _TEXTS:
+            if isinstance(self.options[option], str):
+                self.options[option] = {"src": self.options[option]}
         self._complete()
         self._require_sources(find)
-        self._validate_stages()
+        self._validate_stages(find)
 
     @property
     def folder(self) -> str:
@@ -119,12 +148,13 @@ class ImageSpec:
     @property
     def outputs(self) -> dict[str, str]:
         """Output path of each stage."""
-        file_name = f"{self.options['name']}.x86_64-{self.options['version']}.iso"
+        file_name = bundle_name(self.options) or f"{self.options['name']}.x86_64-{self.options['version']}"
         return {
             "rootfs": os.path.join(self.folder, "rootfs"),
             "dracut": os.path.join(self.folder, "boot"),
             "squashfs": os.path.join(self.folder, "squashfs.img"),
-            "iso": os.path.join(self.folder, file_name),
+            "iso": os.path.join(self.folder, file_name + ".iso"),
+            "result": os.path.join(self.folder, file_name + ".json"),
         }
 
     def stage_options(self, stage: str) -> dict[str, t.Any]:
@@ -147,9 +177,15 @@ class ImageSpec:
 
     def warnings(self) -> list[str]:
         """What is accepted although it does not always do what it promises."""
-        if self.options["flags"] != "dmsquash":
-            return []
-        return list(dmsquash.warnings(LiveFeatures.from_options(self.options)))
+        found = [
+            f"repositories[{index}] is used without a check of its signature (trusted). Whoever can change it, or the "
+            "connection to it, can change the image. Give its keys instead."
+            for index, item in enumerate(self.options["repositories"])
+            if item["trusted"]
+        ]
+        if self.options["flags"] == "dmsquash":
+            found += dmsquash.warnings(LiveFeatures.from_options(self.options))
+        return found
 
     def result(self) -> dict[str, t.Any]:
         """What the role works with."""
@@ -171,6 +207,7 @@ class ImageSpec:
                     f"{option}: {options[option]!r} may only have letters, digits, dots, hyphens and underscores, "
                     "since it becomes part of file names."
                 )
+        bundle_name(options)
         if not options["workspace"].startswith("/"):
             raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
         for index, test in enumerate(options["boot_tests"]):
@@ -199,23 +236,98 @@ class ImageSpec:
                         f"exists there, or set remote_src when it lies on the build host. {problem}"
                     ) from problem
 
-    def _validate_stages(self) -> None:
+    def _validate_stages(self, find: t.Callable[[str], str]) -> None:
         """Let each stage check its options now: the last one's complaint must not come after minutes of building."""
         wiring = {
+            "rootfs": {"kiwi_functions": {"entries": {}, "identity": "not shipped"}},
             "dracut": {
                 "root": self.outputs["rootfs"],
                 "live_overlay_module": {"entries": {}, "identity": "not shipped"},
             },
             "squashfs": {"root": self.outputs["rootfs"]},
-            "iso": {"boot": self.outputs["dracut"], "squashfs": self.outputs["squashfs"]},
+            "iso": {
+                "boot": self.outputs["dracut"],
+                "squashfs": self.outputs["squashfs"],
+                "root": self.outputs["rootfs"],
+            },
+            "result": {
+                "root": self.outputs["rootfs"],
+                "boot": self.outputs["dracut"],
+                "squashfs": self.outputs["squashfs"],
+                "iso": self.outputs["iso"],
+            },
         }
         for stage, module in _STAGES.items():
             arguments = {**STAGE_ARGUMENTS, **module.ARGUMENTS}
             options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
+            if options.get("repositories"):
+                options["repositories"] = with_keys(options["repositories"], find)
+            for option in _TEXTS:
+                if isinstance(options.get(option), dict):
+                    options[option] = _text(option, options[option], find)
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
             module.make_stage(checked.validated_parameters).validate()
+
+
+def _text(option: str, item: dict[str, t.Any], find: t.Callable[[str], str]) -> dict[str, t.Any]:
+    """The option with its text, as its stage gets it; what lies on the build host is not known yet."""
+    if item.get("remote_src") and item.get("content") is None:
+        return {"content": ""}
+    return t.cast("dict[str, t.Any]", with_text(option, item, find))
+
+
+def bundle_name(options: t.Mapping[str, t.Any]) -> str | None:
+    """The name without suffix that ``bundle_name`` or ``bundle_format`` gives the ISO; None when neither is given.
+
+    Raises:
+        StageError: a placeholder cannot be filled in, or the result is no file name.
+    """
+    name, pattern = options["bundle_name"], options["bundle_format"]
+    if name is not None and pattern is not None:
+        raise StageError("bundle_name, bundle_format: give one of them.")
+    if name is None and pattern is None:
+        return None
+    option = "bundle_name" if name is not None else "bundle_format"
+    found = name if name is not None else _expanded(pattern, options)
+    if not _BUNDLE.match(found):
+        raise StageError(
+            f"{option}: {found!r} is no file name of letters, digits, dots, hyphens, underscores, plus signs and "
+            "tildes. The suffixes (.iso and others) are added to it."
+        )
+    return t.cast("str", found)
+
+
+def _expanded(pattern: str, options: t.Mapping[str, t.Any]) -> str:
+    """KIWI's pattern for names of bundles, filled in."""
+    numbers = [*options["version"].split("."), None, None, None]
+    values: dict[str, str | None] = {
+        "N": options["name"],
+        "P": str((options["kiwi_profile"] or {}).get("kiwi_profiles", "")).replace(",", "_"),
+        "A": "x86_64",
+        "I": options["bundle_id"],
+        "T": "iso",
+        "M": numbers[0],
+        "m": numbers[1],
+        "p": numbers[2],
+        "v": options["version"],
+    }
+
+    def value(found: re.Match[str]) -> str:
+        letter = found[1]
+        text = values.get(letter)
+        if letter not in values:
+            raise StageError(
+                f"bundle_format: {pattern!r} has the unknown placeholder %{letter}. Known are "
+                f"{', '.join('%' + known for known in values)}."
+            )
+        if text is None:
+            missing = "bundle_id is not given" if letter == "I" else f"version {options['version']} has too few numbers"
+            raise StageError(f"bundle_format: %{letter} in {pattern!r} cannot be filled in, because {missing}.")
+        return text
+
+    return re.sub(r"%(.?)", value, pattern)
 
 
 def boot_packages(options: t.Mapping[str, t.Any]) -> list[str]:
@@ -238,8 +350,8 @@ def _persistence(given: t.Any) -> dict[str, t.Any] | None:
         given = {"mode": given}
     if not isinstance(given, t.Mapping):
         raise StageError(
-            f"persistence: {given!r} is neither one of {', '.join(MODES)} nor a dictionary with mode, filesystem, "
-            "size, file, sparse, encryption and key."
+            f"persistence: {given!r} is neither one of {', '.join(MODES)} nor a dictionary with mode, device, "
+            "filesystem, size, file, sparse, encryption and key."
         )
     checked = ArgumentSpecValidator(PERSISTENCE_ARGUMENTS).validate(dict(given))
     if checked.error_messages:

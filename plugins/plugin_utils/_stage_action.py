@@ -16,15 +16,22 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys import BEGIN, armored
 from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
 
 # Options of each module whose items name something on the controller (key ``src``).
 _SHIPPED = {
-    "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts"),
+    "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "images_scripts"),
     "live_dracut": ("dracut_modules",),
+    "live_iso": ("cdroot_archives",),
 }
-# The dracut module of this collection; it goes to the build host like one of the user's.
+# Options of each module that are a text, given as such or as a file on the controller.
+_TEXTS = {"live_iso": ("grub_template", "edit_boot_config")}
+# Those whose items are scripts.
+_SCRIPTS = ("post_bootstrap_scripts", "scripts", "images_scripts")
+# What this collection brings along itself; it goes to the build host like something of the user's.
 _LIVE_OVERLAY = os.path.join("roles", "live_image", "files", "dracut", "90live-overlay")
+_KIWI_FUNCTIONS = os.path.join("roles", "live_image", "files", "kiwi", "kconfig.sh")
 
 
 class StageAction(WatchedAction):
@@ -73,8 +80,18 @@ class StageAction(WatchedAction):
             arguments[option] = [
                 self._describe_source(f"{option}[{index}]", item, sources) for index, item in enumerate(items)
             ]
+        for option in _TEXTS.get(module, ()):
+            if arguments.get(option) is not None:
+                arguments[option] = with_text(option, arguments[option], lambda source: find_source(self, source))
         if module == "live_dracut":
             arguments["live_overlay_module"] = self._describe_path(_collection_path(_LIVE_OVERLAY), sources)
+        if module == "live_rootfs":
+            if arguments.get("kiwi_profile") is not None:
+                arguments["kiwi_functions"] = self._describe_path(_collection_path(_KIWI_FUNCTIONS), sources)
+            if isinstance(arguments.get("repositories"), list):
+                arguments["repositories"] = with_keys(
+                    arguments["repositories"], lambda source: find_source(self, source)
+                )
         return sources
 
     def _describe_source(self, name: str, item: t.Any, sources: dict[str, str]) -> t.Any:
@@ -90,7 +107,10 @@ class StageAction(WatchedAction):
                 f"(relative ones are looked up in the current folder and beside the playbook), or set "
                 f"{name}.remote_src. {problem}"
             ) from problem
-        return {**item, **self._describe_path(path, sources)}
+        described = {**item, **self._describe_path(path, sources)}
+        if name.partition("[")[0] in _SCRIPTS:
+            described["executable"] = os.access(path, os.X_OK)
+        return described
 
     def _describe_path(self, path: str, sources: dict[str, str]) -> dict[str, t.Any]:
         entries = _shipment.describe(path)
@@ -145,6 +165,66 @@ def find_source(action: ActionBase, source: str) -> str:
     if os.path.lexists(source):
         return os.path.abspath(source)
     return t.cast("str", action._find_needle("files", source))
+
+
+def with_text(option: str, item: t.Any, find: t.Callable[[str], str]) -> t.Any:
+    """An option that is a text, with the text itself in place of a file on the controller (``src``).
+
+    Args:
+        option: its name, for messages.
+        item: a dictionary with ``content`` or ``src``, or the path alone.
+        find: looks up a path on the controller; raises an exception that says where it looked.
+
+    Raises:
+        StageError: the file is not there, or is no text.
+    """
+    if isinstance(item, str):
+        item = {"src": item}
+    if not isinstance(item, dict) or item.get("src") is None or _is_true(item.get("remote_src")):
+        return item
+    try:
+        with open(find(str(item["src"])), encoding="utf-8") as stream:
+            return {**{name: value for name, value in item.items() if name != "src"}, "content": stream.read()}
+    except UnicodeDecodeError as problem:
+        raise StageError(f"{option}.src: {item['src']} is no text in UTF-8: {problem}.") from problem
+    except Exception as problem:
+        raise StageError(
+            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there, or set "
+            f"{option}.remote_src. {problem}"
+        ) from problem
+
+
+def with_keys(repositories: t.Sequence[t.Any], find: t.Callable[[str], str]) -> list[t.Any]:
+    """The option ``repositories`` with the armored text of keys in place of key files on the controller.
+
+    Args:
+        repositories: its items.
+        find: looks up a path on the controller; raises an exception that says where it looked.
+
+    Raises:
+        StageError: naming the item at fault.
+    """
+    return [
+        {**item, "keys": [_key_text(f"repositories[{index}].keys[{place}]", str(key), find) for place, key in keys]}
+        if isinstance(item, dict) and (keys := list(enumerate(item.get("keys") or ())))
+        else item
+        for index, item in enumerate(repositories)
+    ]
+
+
+def _key_text(option: str, key: str, find: t.Callable[[str], str]) -> str:
+    if BEGIN in key:
+        return key
+    try:
+        with open(find(key), "rb") as stream:
+            return armored(stream.read())
+    except ValueError as problem:
+        raise StageError(f"{option}: {key} is no OpenPGP key file: {problem}.") from problem
+    except Exception as problem:
+        raise StageError(
+            f"{option}: {key!r} was not found on the controller. Give the path of a key file that exists there, or the "
+            f"armored text of a key. {problem}"
+        ) from problem
 
 
 def _collection_path(relative: str) -> str:

@@ -58,6 +58,7 @@ class FeatureImage:
         commands: t.Sequence[str] = (),
         *,
         image: pathlib.Path | None = None,
+        attached: bool = True,
         cut: bool = False,
         **options: t.Any,
     ) -> dict[str, t.Any]:
@@ -68,11 +69,12 @@ class FeatureImage:
             parameters: for the kernel, besides the console.
             commands: for the guest.
             image: what to boot from; by default the ISO.
+            attached: whether it is there; otherwise one of ``disks`` is the medium.
             cut: cut the power at the end instead of shutting down.
             options: of live_boot.
         """
         given = {
-            "image": str(image or self.iso),
+            "image": str(image or self.iso) if attached else None,
             "kernel": str(self.folder / "boot/linux"),
             "initrd": str(self.folder / "boot/initrd"),
             "append": f"console=ttyS0,115200 {parameters}",
@@ -138,7 +140,7 @@ _DECLARATIONS: dict[str, dict[str, t.Any]] = {
     },
     # The newest dracut, and an MBR as partition table.
     "sid": {
-        "release": "sid",
+        **variants.SID,
         "flags": "overlay",
         "filesystem": "squashfs",
         "packages": ["sudo", "eject"],
@@ -147,11 +149,14 @@ _DECLARATIONS: dict[str, dict[str, t.Any]] = {
         "mediacheck": True,
     },
     # An initrd without systemd.
-    "sysv-initrd": {
-        "release": "bookworm",
-        "flags": "overlay",
-        "filesystem": "squashfs",
-        "packages": ["sudo"],
-        "initrd_omit_modules": ["systemd", "systemd-initrd", "dracut-systemd", "systemd-sysusers"],
+    **{
+        f"{release}-without-systemd": {
+            "release": release,
+            "flags": "overlay",
+            "filesystem": "squashfs",
+            "packages": ["sudo"],
+            "initrd_omit_modules": ["systemd", "systemd-initrd", "dracut-systemd", "systemd-sysusers"],
+        }
+        for release in ("bookworm", "trixie")
     },
 }

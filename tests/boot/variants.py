@@ -15,6 +15,19 @@ import typing as t
 import playbook
 
 WORKSPACE = playbook.CACHE / "boot"
+# The newest dracut. A mirror of sid that stands still has an expired Release file.
+SID: dict[str, t.Any] = {
+    "release": "sid",
+    "repositories": [
+        {
+            "name": "debian",
+            "uri": "http://deb.debian.org/debian",
+            "suite": "sid",
+            "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+            "check_valid_until": False,
+        }
+    ],
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,7 +57,7 @@ def mounts_in(folder: pathlib.Path) -> list[str]:
 
 
 def test_first_run_builds_everything_and_tells_it(first: playbook.Run, workspace: pathlib.Path) -> None:
-    assert first.stages() == {"rootfs": True, "dracut": True, "squashfs": True, "iso": True}
+    assert first.stages() == {"rootfs": True, "dracut": True, "squashfs": True, "iso": True, "result": True}
     result = first.results[0]
     iso = pathlib.Path(result["path"])
     assert iso == workspace / NAME / f"{NAME}.x86_64-1.0.0.iso"
@@ -99,7 +99,11 @@ def test_overlay_byte_reruns_what_depends_on_it_as_foreseen(
     assert "/etc/greeting" in foreseen.output
     run = playbook.build([image], workspace)
     assert run.status == 0, run.output[-4000:]
-    assert run.stages() == foreseen.stages() == {"rootfs": True, "dracut": False, "squashfs": True, "iso": True}
+    assert (
+        run.stages()
+        == foreseen.stages()
+        == {"rootfs": True, "dracut": False, "squashfs": True, "iso": True, "result": True}
+    )
     assert run.changed == foreseen.changed
     packages = workspace / NAME / "rootfs.packages"
     assert packages.stat().st_mtime < (workspace / NAME / "squashfs.img").stat().st_mtime
@@ -112,7 +116,11 @@ def test_menu_change_reruns_the_iso_alone(
     changed = {**image, "timeout": 7}
     foreseen = playbook.build([changed], workspace, "--check")
     run = playbook.build([changed], workspace)
-    assert run.stages() == foreseen.stages() == {"rootfs": False, "dracut": False, "squashfs": False, "iso": True}
+    assert (
+        run.stages()
+        == foreseen.stages()
+        == {"rootfs": False, "dracut": False, "squashfs": False, "iso": True, "result": True}
+    )
     assert run.results[0]["stages"]["iso"]["reason"] == "changed: options.timeout (1 -> 7)"
 
 

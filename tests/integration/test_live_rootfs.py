@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import pathlib
 import stat
@@ -267,6 +268,40 @@ def test_unsigned_repository_is_refused(workspace: pathlib.Path) -> None:
     )
     assert result.get("failed"), result
     assert "is not signed by a key of its keyring" in result["msg"]
+
+
+def test_expired_repository_is_refused_unless_declared(workspace: pathlib.Path) -> None:
+    """A mirror that stands still: refused with what to declare, taken once it is declared."""
+    repository, home, keyring = workspace / "expired", workspace / "gnupg", workspace / "expired.gpg"
+    packages = repository / "dists/stable/main/binary-amd64"
+    packages.mkdir(parents=True)
+    (packages / "Packages").write_text("")
+    digest = hashlib.sha256(b"").hexdigest()
+    release = repository / "dists/stable/Release"
+    release.write_text(
+        "Suite: stable\nCodename: stable\nComponents: main\nArchitectures: amd64\n"
+        "Date: Mon, 01 Jan 2024 00:00:00 UTC\nValid-Until: Mon, 08 Jan 2024 00:00:00 UTC\n"
+        f"SHA256:\n {digest} 0 main/binary-amd64/Packages\n"
+    )
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
+    for command in (
+        ["--quick-generate-key", "expired", "default", "default", "never"],
+        ["--output", str(keyring), "--export"],
+        ["--output", str(release.with_name("InRelease")), "--clearsign", str(release)],
+    ):
+        subprocess.run([*gpg, *command], check=True, capture_output=True)
+    declared = {"uri": f"file://{repository}", "suite": "stable", "keyring": str(keyring)}
+    options = {**SMALL, "dest": str(workspace / "failing")}
+    result = playbook.module("live_rootfs", {**options, "repositories": [declared]}, workspace)
+    assert "has expired" in result["msg"]
+    assert "check_valid_until: false" in result["msg"]
+    declared["check_valid_until"] = False
+    result = playbook.module("live_rootfs", {**options, "repositories": [declared]}, workspace)
+    # It has no packages, but it was accepted.
+    assert "has expired" not in result["msg"]
+    log = (workspace / "failing.packages.log").read_text()
+    assert "did not find any indices" in log, log
 
 
 def test_existing_tree_survives_a_failed_build(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner, find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
@@ -21,6 +22,29 @@ from ansible_collections.liveforge.images.plugins.module_utils._filesystem.ext i
 
 _KERNEL = "linux.uml"
 _DONE = "liveforge: the tree is copied"
+
+# Linux 6.1 as a process keeps the extended state of its processes in a buffer that is too small for processors with
+# AMX, and panics. It does without that state where ptrace(2) does not give it, so seccomp(2) answers PTRACE_GETREGSET
+# and PTRACE_SETREGSET with EINVAL. Classic BPF: operation, jumps for true and false, constant (linux/filter.h).
+# What is lost then are the upper halves of vector registers, which glibc(tunables) leaves alone when it is told so.
+_WITHOUT_VECTORS = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" + ",".join(
+    f"-{name}" for name in ("AVX", "AVX2", "AVX512F", "AVX512VL", "AVX512BW", "AVX512DQ", "AVX_Fast_Unaligned_Load")
+)
+_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
+_WITHOUT_REGISTER_SETS = b"".join(
+    struct.pack("<HBBI", *instruction)
+    for instruction in (
+        (_LOAD, 0, 0, 4),  # the architecture
+        (_EQUAL, 0, 6, 0xC000003E),  # AUDIT_ARCH_X86_64; all others are allowed
+        (_LOAD, 0, 0, 0),  # the system call
+        (_EQUAL, 0, 4, 101),  # ptrace
+        (_LOAD, 0, 0, 16),  # its first argument
+        (_EQUAL, 1, 0, 0x4204),  # PTRACE_GETREGSET
+        (_EQUAL, 0, 1, 0x4205),  # PTRACE_SETREGSET
+        (_RETURN, 0, 0, 0x00050000 | 22),  # SECCOMP_RET_ERRNO with EINVAL
+        (_RETURN, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
+    )
+)
 
 # /init of the user-mode kernel. Its root is the host's, read-only; its mounts exist only inside it.
 _INIT = f"""#!/bin/sh
@@ -53,7 +77,7 @@ class Xfs(Filesystem):
     smallest = 320  # mkfs.xfs(8) refuses less than 300 MB since 5.19
 
     def tools(self) -> tuple[str, ...]:
-        return (self.maker, "xfs_repair", *Ext("ext4").tools())
+        return (self.maker, "xfs_repair", "bwrap", *Ext("ext4").tools())
 
     def version(self) -> str:
         kernel = tool_version(_KERNEL, "--version") if _kernel_is_there() else "none"
@@ -102,8 +126,15 @@ class Xfs(Filesystem):
         with open(script, "w", encoding="utf-8") as stream:
             stream.write(_INIT)
         os.chmod(script, 0o755)
-        line = [_KERNEL, "mem=256M", f"ubd0={request.path}", f"ubd1r={source}", "root=none", "rootfstype=hostfs"]
+        seccomp = os.path.join(request.scratch, "seccomp")
+        with open(seccomp, "wb") as stream:
+            stream.write(_WITHOUT_REGISTER_SETS)
+        line = ["sh", "-c", 'exec 3<"$1"; shift; exec "$@"', "sh", seccomp]
+        line += ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--seccomp", "3", "--"]
+        line += [_KERNEL, "mem=256M", f"ubd0={request.path}", f"ubd1r={source}", "root=none", "rootfstype=hostfs"]
         line += ["rootflags=/", "ro", f"init={script}", "con=null", "con0=null,fd:1", "quiet", "selinux=0"]
+        # A kernel that panics ends instead of waiting for ever. What it does not know becomes init's environment.
+        line += ["panic=-1", _WITHOUT_VECTORS]
         line.append(f"uml_dir={request.scratch}/")
         # It keeps its memory in a file below TMPDIR, which need not be a tmpfs.
         printed = run.run(

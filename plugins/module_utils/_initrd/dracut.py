@@ -12,6 +12,7 @@ import re
 import types
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
@@ -123,11 +124,13 @@ class DracutPlan:
         features["persistence"] = (
             sorted(overlay.parts(self.features))
             if self.features.flags == "overlay"
-            else self.features.persistence and (self.features.persistence.filesystem or "default")
+            else dmsquash.store_kind(self.features)
         )
         del features["ram"], features["overlay_size"]
         features["network_boot"] = list(self.features.network_boot)
         values.update(features)
+        if self.features.flags == "dmsquash":
+            values["repairs"] = fingerprint([dataclasses.asdict(fault) for fault in dmsquash.REPAIRS])
         for name in ("modules", "omit_modules", "drivers", "omit_drivers"):
             values[name] = sorted(values[name])
         return values

@@ -46,23 +46,28 @@ def require_squashfs(path: str, filesystem: str) -> None:
     _require_unchanged("squashfs", path)
 
 
-def cdroot_files(folder: str, own_names: t.Iterable[str]) -> list[str]:
+def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot") -> list[str]:
     """The regular files below ``folder``, relative to it.
+
+    Args:
+        folder: the folder.
+        own_names: paths on the ISO that are taken.
+        option: where the folder comes from, for messages.
 
     Raises:
         StageError: it is no directory, or has a name that live_iso writes itself or that cannot go onto an ISO.
     """
     if not os.path.isdir(folder):
-        raise StageError(f"cdroot: {folder} is not a directory on the build host.")
+        raise StageError(f"{option}: {folder} is not a directory on the build host.")
     taken = [name for name in sorted(own_names) if os.path.lexists(os.path.join(folder, name))]
     if taken:
         raise StageError(
-            f"cdroot: {folder} contains {', '.join(taken)}, which live_iso writes itself. Remove it there."
+            f"{option}: {folder} contains {', '.join(taken)}, which live_iso writes itself. Remove it there."
         )
     entries = list(walk(folder))
     for name, dummy in entries:
         if "\n" in name:
-            raise StageError(f"cdroot: {os.path.join(folder, name)!r} has a line break in its name. Rename it.")
+            raise StageError(f"{option}: {os.path.join(folder, name)!r} has a line break in its name. Rename it.")
     return [name for name, status in entries if stat.S_ISREG(status.st_mode)]
 
 

@@ -9,6 +9,7 @@ The stage that writes ISOs checks its work with this reader, and live_iso_info s
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
@@ -58,6 +59,20 @@ def files_by_role(report: Report) -> dict[str, Report]:
     """What the ISO starts: ``kernel``, ``initrd`` and each live file by its path, as far as they are there."""
     found = {role: report[role] for role in ("kernel", "initrd") if report[role] is not None}
     return {**found, **{entry["path"]: entry for entry in report["live"]}}
+
+
+def read_files(path: str, names: t.Iterable[str]) -> dict[str, Report]:
+    """Path, size and SHA-256 of files of an ISO, by their paths, as far as they are there."""
+    with open_iso(path) as iso:
+        return {
+            name: {
+                "path": name,
+                "size": iso.files[name].size,
+                "sha256": hashlib.sha256(iso.read(name)).hexdigest(),
+            }
+            for name in names
+            if name in iso.files
+        }
 
 
 def _describe(iso: IsoFiles) -> Report:

@@ -81,14 +81,14 @@ class Content:
 
     Attributes:
         files: path on the ISO to path on disk.
-        folder: a folder whose content goes to the root of the ISO, or None.
+        folders: folders whose content goes to the root of the ISO.
         boot_sector: the first sector.
         order: list for xorriso that says in which order the files lie on the ISO, see :func:`order_list`.
         esp: the EFI partition, or None.
     """
 
     files: t.Mapping[str, str]
-    folder: str | None
+    folders: t.Sequence[str]
     boot_sector: str
     order: str
     esp: str | None
@@ -117,8 +117,7 @@ def xorriso_command(
     command += _bios_arguments(options, content)
     command += _efi_arguments(options, identity, content)
     command += ["--sort-weight-list", content.order, "-graft-points"]
-    if content.folder is not None:
-        command.append(_graft("/", content.folder))
+    command += [_graft("/", folder) for folder in content.folders]
     return command + [_graft(f"/{name}", path) for name, path in sorted(content.files.items())]
 
 
@@ -129,7 +128,7 @@ def order_list(files: t.Iterable[str], folder_files: t.Iterable[str]) -> str:
 
     Args:
         files: our own files, as paths on the ISO.
-        folder_files: files of the folder whose content goes to the root of the ISO.
+        folder_files: files of the folders whose content goes to the root of the ISO.
     """
     ordered = [*sorted(set(files) - {SQUASHFS}), *sorted(folder_files), SQUASHFS]
     return "".join(f"{len(ordered) - place} /{name}\n" for place, name in enumerate(ordered))

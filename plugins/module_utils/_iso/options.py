@@ -10,6 +10,7 @@ Private to this collection.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import typing as t
@@ -59,6 +60,7 @@ class IsoOptions:
     serial_line: str
     application_id: str | None
     publisher: str
+    grub_template: str | None = None
     contradictions: tuple[str, ...] = ()
 
     @property
@@ -84,19 +86,28 @@ class IsoOptions:
     @classmethod
     def from_parameters(cls, parameters: t.Mapping[str, t.Any]) -> IsoOptions:
         """The options of a module call, which the argument spec has checked for type and choice."""
-        own = [field.name for field in dataclasses.fields(cls) if field.name not in ("features", "contradictions")]
+        derived = ("features", "contradictions", "grub_template")
+        own = [field.name for field in dataclasses.fields(cls) if field.name not in derived]
         values = {name: parameters[name] for name in own}
         for name in ("output_console", "input_console"):
             values[name] = tuple(word for element in values[name] for word in element.split())
         features = LiveFeatures.from_options(parameters)
         if values["efiparttable"] is None:
             values["efiparttable"] = _default_table(values["firmware"], features)
-        return cls(**values, features=features, contradictions=tuple(contradictions(parameters)))
+        return cls(
+            **values,
+            features=features,
+            grub_template=text_of(parameters, "grub_template"),
+            contradictions=tuple(contradictions(parameters)),
+        )
 
     def inputs(self) -> dict[str, t.Any]:
         """The options for a fingerprint."""
         values = dataclasses.asdict(self)
         del values["contradictions"]
+        template = values.pop("grub_template")
+        if template is not None:
+            values["grub_template"] = hashlib.sha256(template.encode()).hexdigest()
         # Tuples become lists, as they come back from a stamp.
         return t.cast("dict[str, t.Any]", json.loads(json.dumps({**values.pop("features"), **values})))
 
@@ -122,6 +133,29 @@ class IsoOptions:
             persistent_label=persistent_label,
             arguments=tuple(command_line.split(self.kernelcmdline)),
         )
+
+
+def text_of(parameters: t.Mapping[str, t.Any], option: str) -> str | None:
+    """The text of an option that takes ``content`` or ``src``; the action plugin has read what lies on the controller.
+
+    Raises:
+        StageError: neither or both are given, or the file on this host cannot be read.
+    """
+    item = parameters[option]
+    if item is None:
+        return None
+    if (item.get("content") is None) == (item.get("src") is None):
+        raise StageError(f"{option}: give either content or src.")
+    if item.get("content") is not None:
+        return t.cast("str", item["content"])
+    try:
+        with open(item["src"], encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, ValueError) as problem:
+        raise StageError(
+            f"{option}.src: {item['src']} cannot be read on the build host as text: {problem}. Without remote_src it "
+            "is looked up on the controller, by the action plugin of the module."
+        ) from problem
 
 
 def _default_table(firmware: str, features: LiveFeatures) -> str:

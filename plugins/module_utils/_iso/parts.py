@@ -11,7 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
-from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
+from ansible_collections.liveforge.images.plugins.module_utils._iso import grub_template, layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso import loaders as boot_loaders
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import (
     FONT,
@@ -91,8 +91,8 @@ class Parts:
         scratch, options, mbrid = self._scratch, self._options, self._identity.mbrid
         marker = scratch.write("mbrid", mbrid + "\n")
         files = {
-            layout.GRUB_CFG: scratch.write("grub.cfg", grub_cfg(options, self._menu, mbrid)),
-            layout.LOOPBACK_CFG: scratch.write("loopback.cfg", loopback_cfg(options, self._menu)),
+            layout.GRUB_CFG: scratch.write("grub.cfg", self._grub_cfg()),
+            layout.LOOPBACK_CFG: scratch.write("loopback.cfg", self._loopback_cfg()),
             f"boot/{mbrid}": marker,
             layout.MBRID_FILE: marker,
             layout.DISK_INFO: scratch.write("disk-info", options.title + "\n"),
@@ -104,6 +104,19 @@ class Parts:
             boot_loaders.make_bios_image(self._run, self._early, image)
             files[layout.bios_image_path(options.architecture)] = image
         return files
+
+    def _grub_cfg(self) -> str:
+        template, identity = self._options.grub_template, self._identity
+        if template is None:
+            return grub_cfg(self._options, self._menu, identity.mbrid)
+        return grub_template.filled_in(template, self._options, identity.mbrid, identity.persistent_label)
+
+    def _loopback_cfg(self) -> str:
+        # A template that knows nothing of ISO files could not start from one; then our own entries do.
+        template = self._options.grub_template
+        if template is not None and grub_template.boots_from_a_file(template):
+            return grub_template.loopback_cfg()
+        return loopback_cfg(self._options, self._menu)
 
     def boot_sector(self) -> str:
         """The first sector, for booting as a disk."""

@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
+import stat
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
-from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint
-from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, walk
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._iso import grub_template, layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso import loaders as boot_loaders
+from ansible_collections.liveforge.images.plugins.module_utils._iso.edit_boot_config import EditedMedium
 from ansible_collections.liveforge.images.plugins.module_utils._iso.esp import make_esp
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import require_pycdlib
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
@@ -20,13 +25,19 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs impor
     require_boot,
     require_squashfs,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect
+from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect, read_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import add_content_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry, menu_entries
-from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
+from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions, text_of
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
+    Shipped,
+    forget_others,
+    require_archives,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     Work,
@@ -36,9 +47,51 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
 
 # Boot loaders, EFI partition, directories: everything beside the inputs, generously.
 _OVERHEAD = 64 << 20
-_ARTIFACTS = ("boot", "squashfs", "cdroot")
+_ARTIFACTS = ("boot", "squashfs", "cdroot", "root")
 # Tools that tell their version; of the others, the program itself is compared.
-_VERSION_ARGUMENTS = {"xorriso": "-version", "grub-mkimage": "--version", "mcopy": "--version", "mmd": "--version"}
+_VERSION_ARGUMENTS = {
+    "bwrap": "--version",
+    "xorriso": "-version",
+    "grub-mkimage": "--version",
+    "mcopy": "--version",
+    "mmd": "--version",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Additions:
+    """What a user adds to the ISO.
+
+    Attributes:
+        cdroot: folder whose content goes to the root of the ISO, or None.
+        archives: tar archives that are unpacked there.
+        edit_boot_config: text of a script that edits the medium, or None.
+        root: the root tree in which the script runs, or None.
+    """
+
+    cdroot: str | None = None
+    archives: tuple[Shipped, ...] = ()
+    edit_boot_config: str | None = None
+    root: str | None = None
+
+    @classmethod
+    def from_parameters(cls, parameters: t.Mapping[str, t.Any]) -> Additions:
+        """From a call of the module."""
+        script = text_of(parameters, "edit_boot_config")
+        return cls(
+            cdroot=parameters["cdroot"],
+            archives=tuple(
+                Shipped.from_item(f"cdroot_archives[{index}]", item, parameters["dest"])
+                for index, item in enumerate(parameters["cdroot_archives"])
+            ),
+            edit_boot_config=script,
+            root=parameters["root"] if script is not None else None,
+        )
+
+    def check(self) -> None:
+        """Raise StageError when something is missing."""
+        if self.edit_boot_config is not None and self.root is None:
+            raise StageError("edit_boot_config needs root, the root tree in which the script runs.")
 
 
 class LiveIsoStage(Stage):
@@ -50,7 +103,7 @@ class LiveIsoStage(Stage):
         options: what the ISO is to be.
         boot: folder with the files ``linux`` and ``initrd``.
         squashfs: the image that becomes LiveOS/squashfs.img.
-        cdroot: folder whose content goes to the root of the ISO, or None.
+        additions: what the user adds.
         foreseen: fingerprints by path that check mode foresees for inputs that are not built yet.
     """
 
@@ -64,14 +117,14 @@ class LiveIsoStage(Stage):
         options: IsoOptions,
         boot: str,
         squashfs: str,
-        cdroot: str | None,
+        additions: Additions,
         foreseen: t.Mapping[str, str],
     ) -> None:
         super().__init__(output, source_date_epoch)
         self.options = options
         self.boot = boot
         self.squashfs = squashfs
-        self.cdroot = cdroot
+        self.additions = additions
         self.foreseen = foreseen
         self._inputs: dict[str, t.Any] = {}
 
@@ -84,28 +137,41 @@ class LiveIsoStage(Stage):
             options=IsoOptions.from_parameters(parameters),
             boot=parameters["boot"],
             squashfs=parameters["squashfs"],
-            cdroot=parameters["cdroot"],
+            additions=Additions.from_parameters(parameters),
             foreseen=parameters["input_fingerprints"],
         )
 
     def validate(self) -> None:
         self.options.check()
+        self.additions.check()
+        problems = list(grub_template.problems(self.options.grub_template or ""))
+        if problems:
+            raise StageError(" ".join(problems), problems=problems)
 
     def reads(self) -> list[str]:
-        return [self.boot, self.squashfs]
+        return [self.boot, self.squashfs, *([self.additions.root] if self.additions.root is not None else [])]
 
     def inputs(self) -> dict[str, t.Any]:
-        artifacts = {"boot": self.boot, "squashfs": self.squashfs, "cdroot": self.cdroot}
+        added = self.additions
+        artifacts = {"boot": self.boot, "squashfs": self.squashfs, "cdroot": added.cdroot, "root": added.root}
         self._inputs = {
             "options": self.options.inputs(),
             **{name: input_artifact(path, self.foreseen) for name, path in artifacts.items() if path is not None},
             "boot_loaders": boot_loaders.source_digests(self.options),
             "tools": {name: _version(name) for name in self._tools()},
         }
+        # Options that few images have; an ISO without them has the fingerprint that it had before they existed.
+        if added.archives:
+            self._inputs["cdroot_archives"] = [archive.identity for archive in added.archives]
+        if added.edit_boot_config is not None:
+            self._inputs["edit_boot_config"] = hashlib.sha256(added.edit_boot_config.encode()).hexdigest()
         return self._inputs
 
     def preflight(self) -> None:
         require_pycdlib()
+        require_archives(self.additions.archives)
+        if self.additions.root is not None and not os.path.isdir(self.additions.root):
+            raise StageError(f"root: {self.additions.root} does not exist. Build it with live_rootfs first.")
         require_boot(self.boot)
         require_squashfs(self.squashfs, self.options.features.filesystem)
         for source in boot_loaders.sources(self.options).values():
@@ -121,8 +187,16 @@ class LiveIsoStage(Stage):
         if not all(len(self._inputs[name]["content"]) == 64 for name in _ARTIFACTS if name in self._inputs):
             return volid
         identity = self._identity()
-        menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
-        return {**volid, "mbrid": identity.mbrid, **_menu_facts(menu)}
+        known = {**volid, "mbrid": identity.mbrid}
+        # What a script makes of the menu is known when it has run.
+        if self.additions.edit_boot_config is not None:
+            return known
+        if self.options.grub_template is not None:
+            text = grub_template.filled_in(
+                self.options.grub_template, self.options, identity.mbrid, identity.persistent_label
+            )
+            return {**known, **_own_menu_facts(text)}
+        return {**known, **_menu_facts(menu_entries(self.options, identity.mbrid, identity.persistent_label))}
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = work.target + ".parts"
@@ -141,13 +215,25 @@ class LiveIsoStage(Stage):
         work.progress.step("making boot loaders")
         parts = Parts(self.options, identity, menu, scratch, work.run)
         efi_files = parts.efi_files()
-        files = {**parts.iso_files(), **self._large_files()}
-        folder_files = cdroot_files(self.cdroot, files) if self.cdroot is not None else []
+        files = parts.iso_files()
+        folders = self._folders(work, scratch, files)
+        own_menu = None
+        if self.additions.edit_boot_config is not None:
+            work.progress.step("running edit_boot_config")
+            folder, efi_files = self._edited(work, scratch, folders, files, efi_files)
+            menus = {name: os.path.join(folder, name) for name in (layout.GRUB_CFG, layout.LOOPBACK_CFG)}
+            folders, files = [folder], {}
+        else:
+            menus = {name: files[name] for name in (layout.GRUB_CFG, layout.LOOPBACK_CFG)}
+        if self.additions.edit_boot_config is not None or self.options.grub_template is not None:
+            expected += [ExpectedFile.of(name, path) for name, path in menus.items()]
+            own_menu = _text(menus[layout.GRUB_CFG])
+        files = {**files, **self._large_files()}
         content = layout.Content(
             files=files,
-            folder=self.cdroot,
+            folders=folders,
             boot_sector=parts.boot_sector(),
-            order=scratch.write("order", layout.order_list(files, folder_files)),
+            order=scratch.write("order", layout.order_list(files, _regular_files(folders))),
             esp=scratch.path("esp.img") if efi_files else None,
         )
         if content.esp is not None:
@@ -156,16 +242,71 @@ class LiveIsoStage(Stage):
         work.progress.step("checking the ISO")
         report = inspect(work.target, digests=True)
         expected_esp = [ExpectedFile.of(name, path) for name, path in efi_files.items()]
-        require(report, self.options, expected, menu, esp_files(work.target, report), expected_esp)
+        others = {}
+        if own_menu is not None:
+            others = read_files(work.target, [file.path for file in expected if file.path != layout.SQUASHFS])
+        require(
+            report,
+            self.options,
+            expected,
+            menu if own_menu is None else None,
+            esp_files(work.target, report),
+            expected_esp,
+            others,
+        )
+        forget_others(self.output, self.additions.archives)
         return {
             "volid": self.options.volid,
             "mbrid": identity.mbrid,
-            **_menu_facts(menu),
+            **(_menu_facts(menu) if own_menu is None else _own_menu_facts(own_menu)),
             "sha256": report["sha256"],
             "media_check": report["media_check"],
             "content_check": report["content_check"],
             "layout": {name: report[name] for name in ("el_torito", "partition_table", "boot_loaders")},
         }
+
+    def _folders(self, work: Work, scratch: Scratch, files: t.Iterable[str]) -> list[str]:
+        """Folders whose content goes to the root of the ISO: the user's own, and what was in the archives."""
+        taken = [*files, *self._large_files()]
+        folders = []
+        if self.additions.cdroot is not None:
+            taken += cdroot_files(self.additions.cdroot, taken)
+            folders.append(self.additions.cdroot)
+        if self.additions.archives:
+            folder = scratch.path("cdroot")
+            os.mkdir(folder)
+            for archive in self.additions.archives:
+                work.run.run(
+                    ["tar", "--extract", f"--file={archive.open()}", f"--directory={folder}", "--no-same-owner"],
+                    task=f"unpacking {archive.option}",
+                )
+            cdroot_files(folder, taken, "cdroot_archives")
+            folders.append(folder)
+        return folders
+
+    def _edited(
+        self,
+        work: Work,
+        scratch: Scratch,
+        folders: t.Sequence[str],
+        files: t.Mapping[str, str],
+        efi_files: t.Mapping[str, str],
+    ) -> tuple[str, dict[str, str]]:
+        """The folder of the medium, and the files of the EFI partition, as the user's script leaves them."""
+        media = scratch.path("media")
+        os.mkdir(media)
+        for folder in folders:
+            work.run.run(
+                ["cp", "--archive", "--reflink=auto", f"{folder}/.", media],
+                task=f"copying {folder} for edit_boot_config",
+            )
+        medium = EditedMedium(media, files, efi_files, self._large_files())
+        script = scratch.write("edit_boot_config.sh", self.additions.edit_boot_config or "")
+        medium.edit(work.run, self.additions.root or "", script)
+        efi_files = medium.take_efi_files()
+        for path in (*efi_files.values(), *(os.path.join(media, name) for name in _regular_files([media]))):
+            scratch.set_date(path)
+        return media, efi_files
 
     def _write(self, work: Work, identity: layout.Identity, content: layout.Content) -> None:
         work.progress.step("writing the ISO", 0)
@@ -205,6 +346,8 @@ class LiveIsoStage(Stage):
             names += ["mkfs.vfat", "mmd", "mcopy"]
         if self.options.mediacheck:
             names.append("implantisomd5")
+        if self.additions.edit_boot_config is not None:
+            names.append("bwrap")
         return names
 
 
@@ -212,6 +355,24 @@ def _version(tool: str) -> str:
     if tool in _VERSION_ARGUMENTS:
         return tool_version(tool, _VERSION_ARGUMENTS[tool])
     return f"sha256:{file_sha256(find_tool(tool))}"
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def _regular_files(folders: t.Iterable[str]) -> list[str]:
+    return [name for folder in folders for name, status in walk(folder) if stat.S_ISREG(status.st_mode)]
+
+
+def _own_menu_facts(text: str) -> dict[str, t.Any]:
+    """What a menu of the user's own starts, as far as it can be read without running it."""
+    entries = [entry for entry in read_menu(text) if entry["kernel"]]
+    return {
+        "kernel_command_line": entries[0]["kernel_command_line"] if entries else None,
+        "menu": [{name: entry[name] for name in ("id", "title", "kernel_command_line")} for entry in entries],
+    }
 
 
 def _menu_facts(menu: t.Sequence[MenuEntry]) -> dict[str, t.Any]:

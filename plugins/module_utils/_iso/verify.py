@@ -39,26 +39,28 @@ def require(
     report: Report,
     options: IsoOptions,
     files: t.Sequence[ExpectedFile],
-    menu: t.Sequence[MenuEntry],
+    menu: t.Sequence[MenuEntry] | None,
     esp: t.Mapping[str, bytes],
     esp_files: t.Sequence[ExpectedFile],
+    others: t.Mapping[str, Report] | None = None,
 ) -> None:
     """Raise StageError naming everything in which an ISO differs from what was asked for.
 
     Args:
         report: what the reader found, with digests.
         options: what was asked for.
-        files: kernel, initrd and squashfs.
-        menu: the entries that start the live system.
+        files: kernel, initrd and squashfs, and further ones.
+        menu: the entries that start the live system; None for a menu of the user's own.
         esp: the files that were found in the EFI partition.
         esp_files: the files that went into it.
+        others: files that were read on their own, by their paths: a menu of the user's own need not lead to them.
     """
     problems = [
         *_volume(report, options),
         *_boot(report, options),
-        *_files(report, files),
+        *_files({**(others or {}), **_by_path(report)}, files),
         *_esp(esp, esp_files),
-        *_menus(report, menu),
+        *(_menus(report, menu) if menu is not None else ()),
     ]
     if problems:
         raise StageError(
@@ -102,8 +104,11 @@ def _boot(report: Report, options: IsoOptions) -> t.Iterator[str]:
         yield f"GRUB for a BIOS is found for {sorted(media) or 'nothing'} instead of cd and disk"
 
 
-def _files(report: Report, files: t.Sequence[ExpectedFile]) -> t.Iterator[str]:
-    found = {entry["path"]: entry for entry in files_by_role(report).values()}
+def _by_path(report: Report) -> dict[str, Report]:
+    return {entry["path"]: entry for entry in files_by_role(report).values()}
+
+
+def _files(found: t.Mapping[str, Report], files: t.Sequence[ExpectedFile]) -> t.Iterator[str]:
     for wanted in files:
         entry = found.get(wanted.path)
         if entry is None:

@@ -25,13 +25,16 @@ import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
 
 # From this version on systemd-networkd in the initrd tells dracut that the network is up
 # (https://github.com/dracut-ng/dracut-ng/pull/388). Before, a boot from the network waits for ever.
 _NETWORKD_WORKS = 103
 _WITHOUT_DRACUT_LIVE = ("sid", "unstable")
 _OLD_RELEASES = ("bookworm",)
+# An encrypted store is opened under this name; how long its disk may take to appear.
+_LUKS_NAME = "livestore"
+_LUKS_SECONDS = 30
 _STORE_TOOLS = {
     "ext4": ("mkfs.ext4", "e2fsprogs"),
     "xfs": ("mkfs.xfs", "xfsprogs"),
@@ -88,7 +91,33 @@ REPAIRS = (
         new='"${mntdir##*/}"',
         reason="basename is not in the initrd, so a boot by NFS complains and leaves its mount point behind.",
     ),
-    # No released version is without the next four.
+    # No released version is without what follows.
+    Repair(
+        last=112,
+        module="dmsquash-live-autooverlay",
+        file="create-overlay.sh",
+        old="overlayLabel=${overlay#LABEL=}\n",
+        new="overlayLabel=${overlay#LABEL=}\n    case ${overlayLabel} in *:*) exit 0 ;; esac\n",
+        reason="LABEL=...:/PATH, which names a store that is there, is taken for the label of a partition to make.",
+    ),
+    Repair(
+        last=112,
+        module="dmsquash-live-autooverlay",
+        file="create-overlay.sh",
+        old='die "Overlay creation failed: the partition must be set by LABEL',
+        new='exit 0; die "Overlay creation failed: the partition must be set by LABEL',
+        reason="A store that is not named by its label stops the boot.",
+    ),
+    Repair(
+        last=112,
+        module="dmsquash-live",
+        file="dmsquash-live-root.sh",
+        old="mkdir -m 0755 -p /run/initramfs/overlayfs\n",
+        new="mkdir -m 0755 -p /run/initramfs/overlayfs\n"
+        f"        [ $devspec != /dev/mapper/{_LUKS_NAME} ] || "
+        f"systemctl start systemd-cryptsetup@{_LUKS_NAME}.service\n",
+        reason="An encrypted store is looked for before it was opened.",
+    ),
     Repair(
         last=112,
         module="url-lib",
@@ -156,17 +185,28 @@ def problems(features: LiveFeatures) -> t.Iterator[str]:
                 "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
                 "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
             )
-        elif features.persistence:
+        elif _makes_store(features):
             yield (
                 "overlay_type device-mapper does not work with persistence: what dmsquash-live-autooverlay keeps is "
-                "an overlayfs directory. Use overlay_type overlayfs."
+                "an overlayfs directory. Use overlay_type overlayfs, or persistence mode device with a file for the "
+                "snapshot's changes that you have prepared."
             )
     yield from _overlay_size_problems(features)
     store = features.persistence
     if store is None:
         return
-    if store.encrypted:
-        yield "persistence.encryption luks2 needs flags overlay: dmsquash-live keeps plain file systems only."
+    if store.encrypted and store.mode != "device":
+        yield (
+            "persistence.encryption luks2 with flags dmsquash needs a volume that you have prepared: dmsquash-live "
+            "encrypts nothing itself. Use mode device, or flags overlay."
+        )
+    elif store.encrypted and _luks_uuid(store) is None:
+        yield (
+            f"persistence.device {store.device!r} must be the UUID=... of the LUKS volume with flags dmsquash and "
+            "encryption, since that is how it is opened."
+        )
+    if store.key:
+        yield "persistence.key needs flags overlay: with flags dmsquash the passphrase is asked for on the console."
     if store.mode == "file" or store.file or store.sparse:
         yield "persistence file needs flags overlay: dmsquash-live makes no files beside the ISO. Use mode partition."
     if store.size is not None:
@@ -178,7 +218,7 @@ def problems(features: LiveFeatures) -> t.Iterator[str]:
 
 def warnings(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what works, but not always."""
-    if features.mediacheck and features.persistence:
+    if features.mediacheck and _makes_store(features):
         yield (
             "mediacheck: with flags dmsquash the check of a stick fails once the partition for persistence was added "
             "to it, since the check covers the partition table, too. Check sticks before their first persistent boot, "
@@ -188,7 +228,17 @@ def warnings(features: LiveFeatures) -> t.Iterator[str]:
 
 def needs_msdos_table(features: LiveFeatures) -> bool:
     """Whether the ISO must have an MBR: dmsquash-live-autooverlay cannot add a partition to the GPT of an ISO."""
-    return features.persistence is not None
+    return _makes_store(features)
+
+
+def store_kind(features: LiveFeatures) -> str | None:
+    """What the initrd must be able to do for the persistent store, in a word or two; None without one."""
+    store = features.persistence
+    if store is None:
+        return None
+    if store.mode == "device":
+        return "device luks2" if store.encrypted else "device"
+    return store.filesystem or "default"
 
 
 def dracut_modules(features: LiveFeatures, version: int | None = None) -> tuple[str, ...]:
@@ -199,8 +249,10 @@ def dracut_modules(features: LiveFeatures, version: int | None = None) -> tuple[
         version: of dracut, such as 59 or 106; None while it is not known.
     """
     found = ["dmsquash-live"]
-    if features.persistence:
+    if _makes_store(features):
         found.append("dmsquash-live-autooverlay")
+    elif features.persistence and features.persistence.encrypted:
+        found.append("crypt")
     if features.network_boot:
         found.append("network")
         if version is not None and version < _NETWORKD_WORKS:
@@ -220,8 +272,11 @@ def drivers(features: LiveFeatures) -> tuple[str, ...]:
         found.append("aoe")
     if "nfs" in features.network_boot:
         found += ["nfs", "nfsv4"]
-    if features.persistence:
-        found.append(features.persistence.filesystem or "ext4")
+    if _makes_store(features):
+        found.append(_store_filesystem(features))
+    elif features.persistence:
+        # Whatever the user has prepared.
+        found += ["ext4", "xfs", "btrfs", *(("dm_crypt",) if features.persistence.encrypted else ())]
     return tuple(found)
 
 
@@ -235,9 +290,9 @@ def programs(features: LiveFeatures, version: int | None = None) -> tuple[tuple[
     found = []
     if features.mediacheck:
         found.append(("checkisomd5", "isomd5sum"))
-    if features.persistence:
+    if _makes_store(features):
         # No package of Debian's dracut before 109 depends on them (https://bugs.debian.org/1095162 for isomd5sum).
-        found += [("parted", "parted"), _STORE_TOOLS[features.persistence.filesystem or "ext4"]]
+        found += [("parted", "parted"), _STORE_TOOLS[_store_filesystem(features)]]
     if features.network_boot and version is not None and version < _NETWORKD_WORKS:
         # dracut leaves network-legacy out, with no more than a line in its log, when one of these is missing.
         found += [
@@ -259,8 +314,12 @@ def packages(features: LiveFeatures, release: str) -> set[str]:
     found = {package for dummy, package in programs(features, 59 if old else None)}
     if release not in _WITHOUT_DRACUT_LIVE:
         found.add("dracut-live")
-    if features.persistence:
+    if _makes_store(features):
         found.add("fdisk")
+    elif features.persistence and features.persistence.encrypted:
+        # For the user, who prepares the volume; systemd opens it, with a part that is a package of its own since Debian
+        # 13.
+        found |= {"cryptsetup-bin"} if old else {"cryptsetup-bin", "systemd-cryptsetup"}
     if features.network_boot:
         found |= {"dracut-network", "iproute2"}
     if {"http", "nfs"} & set(features.network_boot):
@@ -285,12 +344,47 @@ def kernel_words(features: LiveFeatures, persistent_label: str) -> list[str]:
     if features.ram:
         words.append("rd.live.ram")
     if features.persistence:
-        words.append(f"rd.live.overlay=LABEL={persistent_label}")
-        if features.persistence.filesystem:
-            words.append(f"rd.live.overlay.cowfs={features.persistence.filesystem}")
+        words += _store_words(features.persistence, persistent_label)
         # Go on without the store instead of waiting for the Enter key.
         words.append("rd.live.overlay.nouserconfirmprompt")
     return words
+
+
+def _store_words(store: Persistence, persistent_label: str) -> list[str]:
+    if store.mode != "device":
+        words = [f"rd.live.overlay=LABEL={persistent_label}"]
+        return [*words, f"rd.live.overlay.cowfs={store.filesystem}"] if store.filesystem else words
+    uuid = _luks_uuid(store)
+    device, colon, path = t.cast("str", store.device).partition(":")
+    if not store.encrypted or uuid is None:
+        # By its path, since dmsquash-live knows only by that whether it is mounted already (iso-scan).
+        tag, equals, value = device.partition("=")
+        return [
+            f"rd.live.overlay=/dev/disk/by-{tag.lower()}/{value}{colon}{path}"
+            if equals
+            else f"rd.live.overlay={store.device}"
+        ]
+    return [
+        # Not rd.luks.uuid=: dracut's crypt module would wait for that volume, and not start without it.
+        f"rd.luks.name={uuid}={_LUKS_NAME}",
+        f"rd.luks.options=x-systemd.device-timeout={_LUKS_SECONDS}",
+        f"rd.live.overlay=/dev/mapper/{_LUKS_NAME}{colon}{path}",
+    ]
+
+
+def _makes_store(features: LiveFeatures) -> bool:
+    """Whether dmsquash-live-autooverlay makes the persistent store; otherwise the user has, or there is none."""
+    return features.persistence is not None and features.persistence.mode != "device"
+
+
+def _store_filesystem(features: LiveFeatures) -> str:
+    return (features.persistence and features.persistence.filesystem) or "ext4"
+
+
+def _luks_uuid(store: Persistence) -> str | None:
+    """The UUID by which the encrypted volume is named, if it is."""
+    name = (store.device or "").partition(":")[0]
+    return name.removeprefix("UUID=") if name.startswith("UUID=") else None
 
 
 def media_check_word() -> str:

@@ -10,16 +10,22 @@ The options are those of live_dracut (what the initrd must hold) and live_iso (w
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 
 DEFAULT_FILE = "live_system.cow"
 STORE_FILESYSTEMS = ("ext4", "xfs", "btrfs")
-MODES = ("none", "auto", "partition", "file")
+MODES = ("none", "auto", "partition", "file", "device")
+# As on the kernel command line: a device, and a folder or file on it. live-overlay-store.sh takes these characters.
+_DEVICE = re.compile(
+    r"((?:LABEL|UUID|PARTUUID|PARTLABEL)=[A-Za-z0-9._+@=-]+|/dev/[A-Za-z0-9._/+@=-]+)(?::(/?[A-Za-z0-9._/+@=-]+))?"
+)
 
 PERSISTENCE_ARGUMENTS: dict[str, t.Any] = {
     "mode": {"type": "str", "choices": list(MODES), "default": "auto"},
+    "device": {"type": "str"},
     "filesystem": {"type": "str", "choices": list(STORE_FILESYSTEMS)},
     "size": {"type": "int"},
     "file": {"type": "str"},
@@ -49,8 +55,10 @@ class Persistence:
     """Where what is written survives a reboot.
 
     Attributes:
-        mode: ``auto`` (a partition when booted as a disk, a file when booted from an ISO file), ``partition`` or
-            ``file``.
+        mode: ``auto`` (a partition when booted as a disk, a file when booted from an ISO file), ``partition``,
+            ``file`` or ``device``.
+        device: with mode ``device``, where the user has prepared a store: ``LABEL=DATA`` or ``/dev/sdb1``, and perhaps
+            ``:/PATH`` of a folder or file on it.
         filesystem: ``ext4``, ``xfs`` or ``btrfs``; None leaves it to the initrd (ext4).
         size: MiB that a new partition takes at most and a new file takes; None for all space and 500 MiB.
         file: path of the file on the file system that holds the ISO; None for live_system.cow at its top.
@@ -60,6 +68,7 @@ class Persistence:
     """
 
     mode: str = "auto"
+    device: str | None = None
     filesystem: str | None = None
     size: int | None = None
     file: str | None = None
@@ -129,6 +138,7 @@ def _persistence(options: t.Mapping[str, t.Any]) -> Persistence | None:
         return None
     return Persistence(
         mode=mode,
+        device=given.get("device"),
         filesystem=given.get("filesystem") or options.get("hybridpersistent_filesystem"),
         size=given.get("size"),
         file=given.get("file"),
@@ -157,6 +167,7 @@ def contradictions(options: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         if useless:
             yield f"persistence.{useless[0]} has no effect with persistence none. Choose another mode, or leave it out."
         return
+    yield from _device_contradictions(options, persistence)
     if persistence.key and not persistence.encrypted:
         yield "persistence.key has no effect without persistence.encryption: luks2. Set that, or leave the key out."
     if persistence.key and not (persistence.key.startswith("/") or ":/" in persistence.key):
@@ -170,6 +181,29 @@ def contradictions(options: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         yield f"persistence.file {persistence.file!r} must be a path on the file system with the ISO, without '..'."
     if persistence.size is not None and persistence.size < 64:
         yield f"persistence.size {persistence.size} is too small: a persistent store takes at least 64 (MiB)."
+
+
+def _device_contradictions(options: t.Mapping[str, t.Any], persistence: Persistence) -> t.Iterator[str]:
+    if persistence.mode != "device":
+        if persistence.device is not None:
+            yield (
+                f"persistence.device has no effect with mode {persistence.mode}. Set mode: device to use a store that "
+                "you have prepared, or leave device out."
+            )
+        return
+    if persistence.device is None or not _DEVICE.fullmatch(persistence.device) or ".." in persistence.device:
+        yield (
+            f"persistence.device {persistence.device!r} must say where the store is: LABEL=, UUID=, PARTUUID=, "
+            "PARTLABEL= or a path below /dev, and perhaps a colon and a path on it, such as LABEL=DATA:/live."
+        )
+    if options["hybridpersistent"]:
+        yield "persistence device contradicts hybridpersistent: true, which is KIWI's word for auto. Leave one out."
+    for name in ("filesystem", "size", "file", "sparse"):
+        if getattr(persistence, name):
+            yield (
+                f"persistence.{name} has no effect with mode device: what you have prepared is never formatted. "
+                "Leave it out."
+            )
 
 
 def overlay_size_problems(size: str | None) -> t.Iterator[str]:

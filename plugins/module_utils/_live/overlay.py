@@ -120,7 +120,10 @@ def _persistence_words(features: LiveFeatures) -> list[str]:
     if store is None:
         return []
     name = "rd.live.overlay.persistent"
-    words = [name if store.mode == "auto" else f"{name}={store.mode}"]
+    if store.mode == "device":
+        words = [f"rd.live.overlay={store.device}"]
+    else:
+        words = [name if store.mode == "auto" else f"{name}={store.mode}"]
     if store.filesystem:
         words.append(f"rd.live.overlay.cowfs={store.filesystem}")
     if store.size is not None:

@@ -137,8 +137,9 @@ def command_line(program: str, machine: Machine, channels: Channels) -> list[str
     argv += _processor(machine)
     argv += ["-m", str(machine.memory), "-smp", str(machine.cpus)]
     argv += _flash(machine.firmware)
-    # A display adapter although nobody looks: boot loaders with a graphical menu fail without.
-    argv += ["-vga", "std", "-device", "virtio-rng-pci"]
+    # A display adapter although nobody looks: boot loaders with a graphical menu fail without. A kernel alone needs
+    # none, and setting up its frame buffer can take an emulated machine half a minute.
+    argv += ["-vga", "none" if machine.kernel else "std", "-device", "virtio-rng-pci"]
     argv += ["-chardev", f"socket,id=serial,fd={channels.serial_fd}", "-serial", "chardev:serial"]
     argv += ["-chardev", f"socket,id=qmp,fd={channels.qmp_fd}", "-mon", "chardev=qmp,mode=control"]
     if machine.firmware.code is None:
@@ -154,7 +155,9 @@ def _processor(machine: Machine) -> list[str]:
     machine_type = machine.machine_type + (",smm=on" if machine.firmware.needs_smm else "")
     if machine.accelerator == "kvm":
         return ["-machine", machine_type, "-accel", "kvm", "-cpu", "host"]
-    return ["-machine", machine_type, "-accel", "tcg,thread=multi", "-cpu", "max"]
+    # A kernel that is told of fast string operations clears its pages with "rep stosb", which TCG emulates byte by
+    # byte: boots then take two to three times as long, and end in soft lockups on busy hosts.
+    return ["-machine", machine_type, "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"]
 
 
 def _flash(firmware: Firmware) -> list[str]:

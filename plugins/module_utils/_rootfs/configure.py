@@ -61,6 +61,25 @@ def offline_sandbox(root: str, source_date_epoch: int | None) -> Sandbox:
     return Sandbox(root, writable=True, environment=environment)
 
 
+def unpack_commands(tree: Tree, sandbox: Sandbox) -> tuple[list[str], list[str]]:
+    """The host commands that make the directory of a tree in the image, and unpack it there."""
+    owners = ["--same-owner"] if tree.keep_owners else ["--owner=0", "--group=0", "--no-same-owner"]
+    command = ["tar", "--extract", f"--file={_ARCHIVE}", f"--directory={tree.dest}", "--touch"]
+    # Folders that the image has already keep their links, owners and modes (a checkout cannot know those of /tmp).
+    # Without the pattern, tar restores user.* only, and file capabilities are lost.
+    command += [
+        "--xattrs",
+        "--xattrs-include=*",
+        "--keep-directory-symlink",
+        "--no-overwrite-dir",
+        "--same-permissions",
+        "--numeric-owner",
+        *owners,
+    ]
+    with_archive = dataclasses.replace(sandbox, binds=((tree.shipped.open(), _ARCHIVE, False),))
+    return sandbox.command(["mkdir", "-p", tree.dest]), with_archive.command(command)
+
+
 class Configurator:
     """Changes a root tree from the inside: everything runs in a sandbox whose root is the tree.
 
@@ -74,22 +93,9 @@ class Configurator:
 
     def unpack(self, tree: Tree) -> None:
         """Unpack a tree over what is there; directory links of the image are followed, not replaced."""
-        sandbox = dataclasses.replace(self._sandbox, binds=((tree.shipped.open(), _ARCHIVE, False),))
-        owners = ["--same-owner"] if tree.keep_owners else ["--owner=0", "--group=0", "--no-same-owner"]
-        command = ["tar", "--extract", f"--file={_ARCHIVE}", f"--directory={tree.dest}", "--touch"]
-        # Folders that the image has already keep their links, owners and modes (a checkout cannot know those of /tmp).
-        # Without the pattern, tar restores user.* only, and file capabilities are lost.
-        command += [
-            "--xattrs",
-            "--xattrs-include=*",
-            "--keep-directory-symlink",
-            "--no-overwrite-dir",
-            "--same-permissions",
-            "--numeric-owner",
-            *owners,
-        ]
-        self._inside(["mkdir", "-p", tree.dest], f"making {tree.dest}")
-        self._work.run.run(sandbox.command(command), task=f"unpacking {tree.shipped.option}")
+        make_folder, unpack = unpack_commands(tree, self._sandbox)
+        self._work.run.run(make_folder, task=f"making {tree.dest}")
+        self._work.run.run(unpack, task=f"unpacking {tree.shipped.option}")
 
     def write(
         self, path: str, content: bytes, *, owner: str = "root", group: str = "root", mode: str = "0644", what: str = ""
@@ -211,16 +217,51 @@ class Configurator:
         if services.default_target:
             self._inside(["systemctl", "set-default", services.default_target], "setting the default target")
 
-    def remove_packages(self, packages: t.Sequence[str]) -> None:
-        """Remove packages, their configuration, and what only they needed."""
-        status = self._inside(["dpkg-query", "--show", "--showformat=${Package}\n"], "listing installed packages")
-        absent = sorted(set(packages) - set(status.split()))
-        if absent:
+    def remove_packages(self, packages: t.Sequence[str], *, must_be_installed: bool) -> None:
+        """Remove packages, their configuration, and what only they needed.
+
+        Args:
+            packages: their names.
+            must_be_installed: whether one that is not there is an error; otherwise the log says so, as KIWI does it.
+        """
+        present = self._installed(packages, "packages_remove")
+        absent = sorted(set(packages) - set(present))
+        if absent and must_be_installed:
             raise StageError(
                 f"packages_remove: {', '.join(absent)} is not installed, so it cannot be removed. Correct its name or "
                 "leave it out."
             )
-        self._inside(["apt-get", "--yes", "--auto-remove", "purge", *packages], "removing packages (packages_remove)")
+        if present:
+            self._inside(
+                ["apt-get", "--yes", "--auto-remove", "purge", *present], "removing packages (packages_remove)"
+            )
+
+    def delete_packages(self, packages: t.Sequence[str]) -> None:
+        """Remove packages alone, whatever needs them, and without their maintainer scripts.
+
+        The scripts may need what was deleted before. Configuration files stay, as with dpkg --remove.
+        """
+        present = self._installed(packages, "packages_delete")
+        if not present:
+            return
+        script = (
+            "set -e; cd /var/lib/dpkg/info; for package; do for kind in preinst postinst prerm postrm; do "
+            'rm -f "$package.$kind" "$package":*."$kind"; done; done'
+        )
+        self._inside(["sh", "-c", script, "delete", *present], "leaving out maintainer scripts (packages_delete)")
+        forced = ["--force-depends", "--force-remove-essential", "--force-remove-reinstreq", "--force-remove-protected"]
+        self._inside(["dpkg", *forced, "--remove", *present], "deleting packages (packages_delete)")
+
+    def _installed(self, packages: t.Sequence[str], option: str) -> list[str]:
+        """Those of ``packages`` that are installed, in their order; the log names the others."""
+        status = self._inside(
+            ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n"], "listing installed packages"
+        )
+        known = {line.removeprefix("installed ") for line in status.splitlines() if line.startswith("installed ")}
+        for package in packages:
+            if package not in known:
+                self._work.run.note(f"{option}: {package} is not installed")
+        return [package for package in packages if package in known]
 
     def run(self, command: t.Sequence[str], task: str) -> str:
         """Run any command inside the tree and return what it printed."""

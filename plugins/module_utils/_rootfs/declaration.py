@@ -20,7 +20,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.accounts 
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import File, Services, Tree
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, declared_scripts
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 
 # RFC 1123, section 2.1.
@@ -42,7 +43,10 @@ class Declaration:
     files: tuple[File, ...] = ()
     services: Services = dataclasses.field(default_factory=Services)
     scripts: tuple[Script, ...] = ()
+    images_scripts: tuple[Script, ...] = ()
+    kiwi: KiwiInterface | None = None
     packages_remove: tuple[str, ...] = ()
+    packages_delete: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: t.Mapping[str, t.Any]) -> Declaration:
@@ -51,7 +55,7 @@ class Declaration:
         return cls(
             trees=(
                 *_trees("overlays", options["overlays"], dest, keep_owners=False),
-                *_trees("archives", options["archives"], dest, keep_owners=True),
+                *archives(options, "image"),
             ),
             hostname=options["hostname"],
             locale=options["locale"],
@@ -66,10 +70,11 @@ class Declaration:
                 tuple(options["services_masked"]),
                 options["default_target"],
             ),
-            scripts=tuple(
-                Script.from_item(f"scripts[{index}]", item, dest) for index, item in enumerate(options["scripts"])
-            ),
+            scripts=declared_scripts("scripts", options),
+            images_scripts=declared_scripts("images_scripts", options),
+            kiwi=KiwiInterface.from_options(options),
             packages_remove=tuple(options["packages_remove"]),
+            packages_delete=tuple(options["packages_delete"]),
         )
 
     def validate(self) -> None:
@@ -111,6 +116,7 @@ class Declaration:
             },
             "scripts": [script.identity for script in self.scripts],
             "packages_remove": sorted(self.packages_remove),
+            **self._late_inputs(),
         }
 
     def boot_inputs(self) -> dict[str, t.Any]:
@@ -121,6 +127,7 @@ class Declaration:
             "packages_remove": sorted(self.packages_remove),
             "archives": _tree_inputs(self.trees, "archives"),
             "files": {file.dest: _file_inputs(file) for file in self.files if is_boot_place(file.dest.lstrip("/"))},
+            **self._late_inputs(),
         }
         for tree in self.trees:
             if tree.shipped.option.startswith("overlays"):
@@ -132,12 +139,37 @@ class Declaration:
                 }
         return found
 
+    def _late_inputs(self) -> dict[str, t.Any]:
+        """Options that few images have; an image without them has the fingerprint that it had before they existed."""
+        found: dict[str, t.Any] = {}
+        if self.images_scripts:
+            found["images_scripts"] = [script.identity for script in self.images_scripts]
+        if self.packages_delete:
+            found["packages_delete"] = sorted(self.packages_delete)
+        scripts = self.all_scripts()
+        if self.kiwi is not None and scripts:
+            found["kiwi"] = self.kiwi.inputs(scripts)
+        return found
+
+    def all_scripts(self) -> tuple[Script, ...]:
+        """The scripts in the order in which they run."""
+        return (*self.scripts, *self.images_scripts)
+
     def shipped(self) -> list[Shipped]:
-        """All trees and files whose bytes come from an archive; scripts not included."""
+        """All trees and files whose bytes come from an archive."""
         return [
             *(tree.shipped for tree in self.trees),
             *(file.shipped for file in self.files if file.shipped is not None),
+            *(script.shipped for script in self.all_scripts() if script.shipped is not None),
+            *([self.kiwi.functions] if self.kiwi is not None else []),
         ]
+
+
+def archives(options: t.Mapping[str, t.Any], phase: str) -> list[Tree]:
+    """The archives of the options of live_rootfs that are unpacked in one phase (``bootstrap`` or ``image``)."""
+    items = options["archives"]
+    trees = _trees("archives", items, options["dest"], keep_owners=True)
+    return [tree for tree, item in zip(trees, items, strict=True) if (item.get("phase") or "image") == phase]
 
 
 def _trees(option: str, items: t.Sequence[t.Mapping[str, t.Any]], dest: str, *, keep_owners: bool) -> list[Tree]:

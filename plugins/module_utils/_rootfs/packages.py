@@ -12,12 +12,19 @@ import shlex
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
-from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import (
+    Tree,
+    offline_sandbox,
+    unpack_commands,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, require_space
 
@@ -25,6 +32,13 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import Sta
 _LEAST_BYTES = 600_000_000
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?\Z")
 _FILE_MIRROR_HOOKS = "/usr/share/mmdebstrap/hooks/file-mirror-automount"
+_PINS = "etc/apt/preferences.d/00-image-repositories"
+_CREDENTIALS = "etc/apt/auth.conf.d/00-build.conf"
+# How mmdebstrap itself calls apt for the packages of --include: from outside, with the dpkg of the tree.
+_APT_FROM_OUTSIDE = (
+    'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -o Dir::Bin::dpkg=env -o DPkg::Options::=--unset=TMPDIR '
+    '-o DPkg::Options::=dpkg -o DPkg::Chroot-Directory="$1" --yes install'
+)
 
 
 class PackageTree(Stage):
@@ -37,7 +51,11 @@ class PackageTree(Stage):
         variant: mmdebstrap's set of base packages, such as ``minbase``.
         recommends: whether recommended packages are installed too.
         architecture: of the packages, such as ``amd64``.
+        bootstrap_packages: what to install before everything else, and before the scripts.
+        excluded: packages that are never installed.
+        archives: unpacked into the tree after the bootstrap packages.
         scripts: run inside the tree once its essential packages are there (KIWI: post_bootstrap.sh).
+        kiwi: KIWI's interface for the scripts, or None.
         cache: folder on the build host that keeps packages and package lists between builds.
     """
 
@@ -55,6 +73,10 @@ class PackageTree(Stage):
         architecture: str,
         scripts: t.Sequence[Script],
         cache: str,
+        bootstrap_packages: t.Sequence[str] = (),
+        excluded: t.Sequence[str] = (),
+        archives: t.Sequence[Tree] = (),
+        kiwi: KiwiInterface | None = None,
         source_date_epoch: int | None,
     ) -> None:
         super().__init__(output, source_date_epoch)
@@ -65,36 +87,64 @@ class PackageTree(Stage):
         self.architecture = architecture
         self.scripts = list(scripts)
         self.cache = cache
+        self.bootstrap_packages = sorted(set(bootstrap_packages))
+        self.excluded = sorted(set(excluded))
+        self.archives = list(archives)
+        self.kiwi = kiwi if scripts else None
 
     def validate(self) -> None:
-        for package in self.packages:
-            if not _PACKAGE.match(package):
+        for option, names in (("packages", self.packages), ("bootstrap_packages", self.bootstrap_packages)):
+            for package in names:
+                if not _PACKAGE.match(package):
+                    raise StageError(
+                        f"{option}: {package!r} is not the name of a Debian package "
+                        "(lower-case letters, digits, plus, minus and dots; =version or /suite may follow)."
+                    )
+                if re.split("[=/]", package)[0] in self.excluded:
+                    raise StageError(f"{package} is in {option} and in packages_exclude. Take it out of one of them.")
+        for package in self.excluded:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", package):
                 raise StageError(
-                    f"packages: {package!r} is not the name of a Debian package "
-                    "(lower-case letters, digits, plus, minus and dots; =version or /suite may follow)."
+                    f"packages_exclude: {package!r} is not the name of a Debian package "
+                    "(lower-case letters, digits, plus, minus and dots)."
                 )
 
     def inputs(self) -> dict[str, t.Any]:
         return {
             # The first one is the main one.
             "repository_order": [repository.name for repository in self.repositories],
-            "repositories": {
-                repository.name: {
-                    "uri": repository.masked_uri(),
-                    "suite": repository.suite,
-                    "components": list(repository.components),
-                    "priority": repository.priority,
-                    "keys": _digest_or_missing(repository.keyring),
-                }
-                for repository in self.repositories
-            },
+            "repositories": {repository.name: repository.inputs() for repository in self.repositories},
             "packages": self.packages,
             "variant": self.variant,
             "recommends": self.recommends,
             "architecture": self.architecture,
             "post_bootstrap_scripts": [script.identity for script in self.scripts],
             "tools": {"mmdebstrap": tool_version("mmdebstrap")},
+            **self._rare_inputs(),
         }
+
+    def _rare_inputs(self) -> dict[str, t.Any]:
+        """Options that few images have; an image without them has the fingerprint that it had before they existed."""
+        found: dict[str, t.Any] = {}
+        if self.bootstrap_packages:
+            found["bootstrap_packages"] = self.bootstrap_packages
+        if self.excluded:
+            found["packages_exclude"] = self.excluded
+        if self.archives:
+            found["bootstrap_archives"] = [
+                {"dest": tree.dest, "entries": dict(tree.shipped.entries)} for tree in self.archives
+            ]
+        if self.kiwi is not None:
+            found["kiwi"] = self.kiwi.inputs(self.scripts)
+        return found
+
+    def shipped(self) -> list[Shipped]:
+        """Scripts and archives that come from the controller."""
+        return [
+            *(script.shipped for script in self.scripts if script.shipped is not None),
+            *(tree.shipped for tree in self.archives),
+            *([self.kiwi.functions] if self.kiwi is not None else []),
+        ]
 
     def preflight(self) -> None:
         if os.geteuid() != 0:
@@ -102,14 +152,13 @@ class PackageTree(Stage):
         for tool in ("mmdebstrap", "bwrap", "unshare", "setpriv"):
             find_tool(tool)
         for index, repository in enumerate(self.repositories):
-            if not os.path.isfile(repository.keyring):
+            if repository.keyring is not None and not os.path.isfile(repository.keyring):
                 raise StageError(
                     f"repositories[{index}] ({repository.name}): the keyring {repository.keyring} does not exist on "
                     "the build host. Install the package that has it (debian-archive-keyring, ubuntu-keyring) "
                     "or copy it there."
                 )
-        for script in self.scripts:
-            script.require()
+        require_archives(self.shipped())
         os.makedirs(os.path.join(self.cache, "archives"), exist_ok=True)
         os.makedirs(os.path.join(self.cache, "lists"), exist_ok=True)
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "the root tree")
@@ -119,7 +168,9 @@ class PackageTree(Stage):
         try:
             sources = os.path.join(folder, "image.sources")
             with open(sources, "w", encoding="utf-8") as stream:
-                stream.write("\n".join(repository.sources(repository.keyring) for repository in self.repositories))
+                stream.write(
+                    "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+                )
             work.progress.step("reading package lists")
             work.run.run(
                 self._command(work.target, sources, folder),
@@ -127,7 +178,7 @@ class PackageTree(Stage):
                 namespaces=True,
                 extra_environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"},
                 on_line=_InstallProgress(work.progress).line,
-                hint=_cause,
+                hint=self._cause,
             )
         finally:
             remove(folder)
@@ -156,16 +207,66 @@ class PackageTree(Stage):
         if any(repository.is_local() for repository in self.repositories):
             command.append(f"--hook-dir={_FILE_MIRROR_HOOKS}")
         command += self._cache_hooks()
-        pins = preferences(self.repositories)
+        command += self._apt_hooks(folder)
+        command += [f"--essential-hook={hook}" for hook in self._bootstrap(target, folder)]
+        return [*command, self.repositories[0].suite, target, sources]
+
+    def _apt_hooks(self, folder: str) -> list[str]:
+        """Hooks that bring pins and credentials in before apt runs; credentials are gone before anything is kept."""
+        hooks = []
+        pins = "\n".join(filter(None, (preferences(self.repositories), self._exclusions())))
         if pins:
             path = os.path.join(folder, "preferences")
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(pins)
-            command.append(f'--setup-hook=cp {shlex.quote(path)} "$1"/etc/apt/preferences.d/00-image-repositories')
-        for index, script in enumerate(self.scripts):
-            path = script.materialize(os.path.join(folder, f"post_bootstrap-{index}"))
-            command.append(f"--essential-hook={shlex.join(script_command(Sandbox(target, writable=True), path))}")
-        return [*command, self.repositories[0].suite, target, sources]
+            hooks.append(f'--setup-hook=cp {shlex.quote(path)} "$1"/{_PINS}')
+        credentials = "".join(repository.credentials() for repository in self.repositories)
+        if credentials:
+            path = os.path.join(folder, "credentials")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(credentials)
+            hooks.append(
+                f'--setup-hook=mkdir -p "$1"/{os.path.dirname(_CREDENTIALS)}; '
+                f'cp --preserve=mode {shlex.quote(path)} "$1"/{_CREDENTIALS}'
+            )
+            hooks.append(f'--customize-hook=rm -f "$1"/{_CREDENTIALS}')
+        return hooks
+
+    def _exclusions(self) -> str:
+        """A pin that makes apt refuse the excluded packages (apt_preferences(5): a priority below 0)."""
+        if not self.excluded:
+            return ""
+        return f"Explanation: packages_exclude\nPackage: {' '.join(self.excluded)}\nPin: release *\nPin-Priority: -1\n"
+
+    def _bootstrap(self, target: str, folder: str) -> t.Iterator[str]:
+        """Shell commands for the moment when the essential packages are there and all others are not."""
+        if self.bootstrap_packages:
+            yield f"{_APT_FROM_OUTSIDE} {shlex.join(self.bootstrap_packages)}"
+        for tree in self.archives:
+            sandbox = offline_sandbox(target, self.source_date_epoch)
+            for command in unpack_commands(tree, sandbox):
+                yield shlex.join(command)
+        if self.kiwi is None:
+            for index, script in enumerate(self.scripts):
+                path = script.materialize(os.path.join(folder, f"post_bootstrap-{index}"))
+                yield shlex.join(script_command(Sandbox(target, writable=True), path))
+            return
+        interface = os.path.join(folder, "kiwi")
+        os.mkdir(interface)
+        self.kiwi.install(interface, self.scripts)
+        places = " ".join(f'"$1"/{place}' for place in kiwi_interface.PLACES)
+        yield f'rm -rf {places} && cp --archive {shlex.quote(interface)}/. "$1"/'
+        sandbox = Sandbox(target, writable=True, environment=self.kiwi.profile)
+        for script in self.scripts:
+            yield shlex.join(sandbox.command(kiwi_interface.command(script)))
+        yield f"rm -rf {places}"
+
+    def _cause(self, output: str) -> str | None:
+        for package in self.excluded:
+            if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
+                return f"packages_exclude: {package} is needed by another package. Take one of them out."
+        return _installation_cause(output)
 
     def _cache_hooks(self) -> list[str]:
         """Hooks that bring cached packages and lists in before apt runs, and new ones back after it."""
@@ -181,12 +282,17 @@ class PackageTree(Stage):
             f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
             f'{{ cp "$deb" {archives}/."$name".partial && mv {archives}/."$name".partial {archives}/"$name"; }}; done'
         )
+        fetch_lists = f'; cp -a {lists}/. "$1"/var/lib/apt/lists/'
+        keep_lists = f'; find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +'
+        if any(repository.trusted for repository in self.repositories):
+            # apt refuses a repository that it may trust without a check when it has a signed list of it, and a list
+            # that was not checked must not get into other builds.
+            fetch_lists = keep_lists = ""
         return [
-            f'--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; {fetch}; '
-            f'cp -a {lists}/. "$1"/var/lib/apt/lists/',
+            '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
+            f"{fetch}{fetch_lists}",
             f"--essential-hook={keep}",
-            f"--customize-hook={keep}; "
-            f'find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +',
+            f"--customize-hook={keep}{keep_lists}",
         ]
 
 
@@ -225,7 +331,7 @@ class _InstallProgress:
             self._progress.step(self._phase)
 
 
-def _cause(output: str) -> str | None:
+def _installation_cause(output: str) -> str | None:
     """The likely cause of a failed installation, as a sentence, from apt's and dpkg's own words."""
     missing = re.search(r"E: (?:Unable to locate package|Package ')(?:\s*)([a-z0-9+.:-]+)", output)
     if missing:
@@ -236,6 +342,13 @@ def _cause(output: str) -> str | None:
     version = re.search(r"E: (Version|Release) '([^']+)' for '([^']+)' was not found", output)
     if version:
         return f"packages: {version.group(3)} is not available in {version.group(1).lower()} {version.group(2)}."
+    expired = re.search(r"E: Release file for (\S+) is expired", output)
+    if expired:
+        return (
+            f"{expired.group(1)} has expired: the mirror is no longer updated, or the clock of the build host is "
+            "wrong. For a snapshot or a mirror that stands still on purpose, declare it in repositories with "
+            "check_valid_until: false."
+        )
     unreachable = re.search(
         r"(?:Could not resolve '|Could not connect to |Temporary failure resolving '|Unable to connect to |"
         r"Connection failed|Failed to fetch )([^'\s]*)",
@@ -259,7 +372,3 @@ def _cause(output: str) -> str | None:
         which = f"The repository {unsigned.group(1)}" if unsigned.group(1) else "A repository"
         return f"{which} is not signed by a key of its keyring. Give the right keyring, or sign the repository."
     return None
-
-
-def _digest_or_missing(path: str) -> str:
-    return file_sha256(path) if os.path.isfile(path) else "missing"

@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Work
 
@@ -27,11 +27,13 @@ class Script:
         option: the option and item it comes from, such as ``scripts[0]``, for messages.
         text: its text, or None when it was shipped.
         shipped: the file, or None when its text was given.
+        executable: whether the file may be executed; matters to KIWI's way of calling scripts only.
     """
 
     option: str
     text: str | None = None
     shipped: Shipped | None = None
+    executable: bool = False
 
     @classmethod
     def from_item(cls, option: str, item: t.Mapping[str, t.Any], dest: str) -> Script:
@@ -40,7 +42,10 @@ class Script:
             raise StageError(f"{option}: give either content or src.")
         if item.get("content") is not None:
             return cls(option, text=item["content"])
-        return cls(option, shipped=Shipped.from_item(option, item, dest))
+        shipped = Shipped.from_item(option, item, dest)
+        if shipped.source is not None:
+            return cls(option, shipped=shipped, executable=os.access(shipped.source, os.X_OK))
+        return cls(option, shipped=shipped, executable=bool(item.get("executable")))
 
     @property
     def identity(self) -> str:
@@ -49,14 +54,13 @@ class Script:
             return self.shipped.identity
         return hashlib.sha256((self.text or "").encode()).hexdigest()
 
-    def require(self) -> None:
-        """Raise StageError when the script has not been copied to this host yet."""
-        if self.shipped is not None:
-            require_archives([self.shipped])
+    def content(self) -> bytes:
+        """Its text."""
+        return self.shipped.content() if self.shipped is not None else (self.text or "").encode()
 
     def materialize(self, path: str) -> str:
         """Write the script, executable, to ``path`` on this host and return it."""
-        content = self.shipped.content() if self.shipped is not None else (self.text or "").encode()
+        content = self.content()
         if not content.startswith(b"#!"):
             content = b"#!/bin/sh\n" + content
         with open(path, "wb") as stream:
@@ -68,6 +72,13 @@ class Script:
 def script_command(sandbox: Sandbox, path: str) -> list[str]:
     """The host command that runs the script at ``path`` inside a tree, in the tree's root folder."""
     return dataclasses.replace(sandbox, binds=(*sandbox.binds, (path, _INSIDE, False))).command([_INSIDE])
+
+
+def declared_scripts(option: str, options: t.Mapping[str, t.Any]) -> tuple[Script, ...]:
+    """All scripts of one option of live_rootfs."""
+    return tuple(
+        Script.from_item(f"{option}[{index}]", item, options["dest"]) for index, item in enumerate(options[option])
+    )
 
 
 def run_script(work: Work, script: Script, sandbox: Sandbox, folder: str) -> None:

@@ -77,7 +77,7 @@ def require_archives(shipped: t.Iterable[Shipped]) -> None:
     if missing:
         raise StageError(
             "Inputs of this stage have not been copied to the build host. The action plugin of the module does that; "
-            "call the module by its full name liveforge.images.live_rootfs.",
+            "call the module by its full name, such as liveforge.images.live_rootfs.",
             missing_inputs=missing,
         )
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 
@@ -13,13 +14,13 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kiwi_interface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import preferences
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import run_script
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, run_script
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -38,6 +39,7 @@ class RootTree(Stage):
         output: the tree.
         packages: the stage of the package tree.
         declaration: what the system shall be.
+        package_sources: the repositories that the image keeps.
         force: whether the packages are installed again even when nothing changed.
         lock_timeout: seconds to wait for another build of the package tree.
     """
@@ -46,11 +48,19 @@ class RootTree(Stage):
     format_version = 1
 
     def __init__(
-        self, output: str, packages: PackageTree, declaration: Declaration, *, force: bool, lock_timeout: float
+        self,
+        output: str,
+        packages: PackageTree,
+        declaration: Declaration,
+        package_sources: t.Sequence[Repository],
+        *,
+        force: bool,
+        lock_timeout: float,
     ) -> None:
         super().__init__(output, packages.source_date_epoch)
         self.packages = packages
         self.declaration = declaration
+        self.package_sources = list(package_sources)
         self._force = force
         self._lock_timeout = lock_timeout
 
@@ -63,11 +73,7 @@ class RootTree(Stage):
             **self.packages.inputs(),
             **self.declaration.inputs(),
             "packages_format_version": self.packages.format_version,
-            "package_sources": {
-                repository.name: repository.keyring
-                for repository in self.packages.repositories
-                if repository.include_in_image
-            },
+            "package_sources": {repository.name: _source_inputs(repository) for repository in self.package_sources},
             "tools": {**self.packages.inputs()["tools"], "bwrap": tool_version("bwrap")},
         }
 
@@ -132,27 +138,51 @@ class RootTree(Stage):
         for file in declared.files:
             configure.file(file)
         configure.services(declared.services)
-        self._run_scripts(work)
-        if declared.packages_remove:
+        kiwi = declared.kiwi if declared.all_scripts() else None
+        if kiwi is not None:
+            self._require_bash(work.target)
+            kiwi.install(work.target, declared.all_scripts())
+        self._run_scripts(work, declared.scripts)
+        if declared.packages_remove or declared.packages_delete:
             work.progress.step("removing packages")
-            configure.remove_packages(declared.packages_remove)
+        if declared.packages_remove:
+            configure.remove_packages(declared.packages_remove, must_be_installed=declared.kiwi is None)
+        if declared.packages_delete:
+            configure.delete_packages(declared.packages_delete)
+        self._run_scripts(work, declared.images_scripts)
+        if kiwi is not None:
+            kiwi.uninstall(work.target)
         first_boot.prepare(configure, work.target)
 
-    def _run_scripts(self, work: Work) -> None:
-        if not self.declaration.scripts:
+    def _run_scripts(self, work: Work, scripts: t.Sequence[Script]) -> None:
+        if not scripts:
             return
         sandbox = offline_sandbox(work.target, self.source_date_epoch)
+        kiwi = self.declaration.kiwi
+        if kiwi is not None:
+            sandbox = dataclasses.replace(sandbox, environment={**sandbox.environment, **kiwi.profile})
+            for script in scripts:
+                work.progress.step(f"running {script.option}")
+                work.run.run(
+                    sandbox.command(kiwi_interface.command(script)),
+                    task=f"running {script.option} ({kiwi_interface.file_name(script)}) inside the root tree",
+                )
+            return
         folder = scratch_folder(self.output, "scripts")
         try:
-            for script in self.declaration.scripts:
+            for script in scripts:
                 work.progress.step(f"running {script.option}")
                 run_script(work, script, sandbox, folder)
         finally:
             remove(folder)
 
+    def _require_bash(self, root: str) -> None:
+        if not any(os.path.lexists(os.path.join(root, path)) for path in ("bin/bash", "usr/bin/bash")):
+            raise StageError("kiwi_profile: scripts of KIWI descriptions need bash in the image. Add it to packages.")
+
     def _package_sources(self, configure: Configurator, root: str) -> None:
         """Leave the image with the repositories it shall keep, and their keys."""
-        kept = [repository for repository in self.packages.repositories if repository.include_in_image]
+        kept = self.package_sources
         folder = os.path.join(root, "etc/apt/sources.list.d")
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             os.unlink(os.path.join(folder, name))
@@ -165,12 +195,11 @@ class RootTree(Stage):
         if preferences(kept):
             configure.write("/etc/apt/preferences.d/00-image-repositories", preferences(kept).encode())
         for repository in kept:
-            keyring = repository.keyring
-            if not os.path.exists(os.path.join(root, keyring.lstrip("/"))):
-                keyring = f"/etc/apt/keyrings/{repository.name}{os.path.splitext(keyring)[1]}"
-                with open(repository.keyring, "rb") as stream:
-                    configure.write(keyring, stream.read())
-            configure.write(f"/etc/apt/sources.list.d/{repository.name}.sources", repository.sources(keyring).encode())
+            keys = repository.keyring_in_image(root)
+            if keys is not None and keys[1]:
+                configure.write(*keys)
+            stanza = repository.sources(keys[0] if keys is not None else None)
+            configure.write(f"/etc/apt/sources.list.d/{repository.name}.sources", stanza.encode())
 
     def _installed(self, work: Work) -> dict[str, str]:
         """Name and version of every installed package."""
@@ -181,12 +210,17 @@ class RootTree(Stage):
         return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
 
     def _shipped(self) -> list[Shipped]:
-        scripts = [*self.packages.scripts, *self.declaration.scripts]
-        return [*self.declaration.shipped(), *(script.shipped for script in scripts if script.shipped is not None)]
+        return [*self.declaration.shipped(), *self.packages.shipped()]
 
     def _boot_fingerprint(self) -> str:
         """Fingerprint of those inputs that an initrd can depend on."""
         return fingerprint({"packages": self.packages.inputs(), **self.declaration.boot_inputs()})
+
+
+def _source_inputs(repository: Repository) -> t.Any:
+    if repository.imageonly:
+        return repository.inputs()
+    return repository.keyring if repository.keys is None else "keys"
 
 
 def kernel_versions(root: str) -> list[str]:

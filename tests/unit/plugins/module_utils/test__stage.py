@@ -423,3 +423,46 @@ def test_stage_file_has_the_inputs_in_clear(source: pathlib.Path, output: pathli
     assert document["inputs"]["source_date_epoch"] == 7
     assert document["fingerprint"] == outcome.fingerprint
     assert document["inputs"]["source"]["content"] == hashlib.sha256(b"world").hexdigest()
+
+
+class Accompanied(Copying):
+    """Writes the number of letters beside the copy."""
+
+    def companions(self) -> list[str]:
+        return [self.output + ".letters"]
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        facts = super().build(work)
+        pathlib.Path(_stage.partial_path(self.companions()[0])).write_text(str(facts["letters"]))
+        if self.parameters.get("fails"):
+            raise StageError("It fails.")
+        return facts
+
+
+def test_companions_are_published_with_the_output_and_count_as_it_does(
+    source: pathlib.Path, output: pathlib.Path
+) -> None:
+    companion = pathlib.Path(f"{output}.letters")
+    assert execute(Accompanied(source, output)).changed
+    assert companion.read_text() == "10"
+    os.utime(companion, (1, 1))
+    assert not execute(Accompanied(source, output)).changed
+    for damage, reason in ((companion.unlink, "does not exist"), (lambda: companion.write_text("11"), "was modified")):
+        damage()
+        foreseen = StageRun(Accompanied(source, output)).decide()
+        outcome = execute(Accompanied(source, output))
+        assert foreseen.reason == outcome.reason
+        assert str(companion) in outcome.reason and reason in outcome.reason
+        assert companion.read_text() == "10"
+
+
+def test_companions_of_a_failed_build_are_not_left(source: pathlib.Path, output: pathlib.Path) -> None:
+    with pytest.raises(StageError, match="It fails"):
+        execute(Accompanied(source, output, fails=True))
+    assert not [name for name in os.listdir(output.parent) if "letters" in name]
+
+
+def test_an_output_of_a_time_without_companions_is_built_again(source: pathlib.Path, output: pathlib.Path) -> None:
+    execute(Copying(source, output))
+    pathlib.Path(f"{output}.letters").write_text("x")
+    assert execute(Accompanied(source, output)).changed

@@ -57,6 +57,42 @@ def test_packages_follow_the_features(options: dict[str, t.Any], wanted: set[str
     assert not unwanted & packages
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "rescue.x86_64-1.0.0"),
+        ({"bundle_name": "My-Rescue_7"}, "My-Rescue_7"),
+        ({"bundle_format": "%N-%v.%A-%T", "version": "2.3"}, "rescue-2.3.x86_64-iso"),
+        ({"bundle_format": "%N-%M_%m_%p", "version": "2.3.4"}, "rescue-2_3_4"),
+        (
+            {"bundle_format": "%N-%P-Build%I", "bundle_id": "17", "kiwi_profile": {"kiwi_profiles": "a,b"}},
+            "rescue-a_b-Build17",
+        ),
+    ],
+)
+def test_bundle_names(options: dict[str, t.Any], name: str) -> None:
+    outputs = spec(**options).result()["outputs"]
+    assert outputs["iso"] == f"/var/lib/liveforge/rescue/{name}.iso"
+    assert outputs["result"] == f"/var/lib/liveforge/rescue/{name}.json"
+
+
+def test_key_files_are_read_on_the_controller(tmp_path: pathlib.Path) -> None:
+    key = tmp_path / "site.gpg"
+    repository = {"uri": "http://example.org/debian", "suite": "x", "keys": [str(key)]}
+    with pytest.raises(StageError, match=r"repositories\[0\]\.keys\[0\]: '.*site.gpg' was not found"):
+        spec(repositories=[repository])
+    key.write_bytes(b"no key")
+    with pytest.raises(StageError, match=r"repositories\[0\]\.keys\[0\]: .* is no OpenPGP key file"):
+        spec(repositories=[repository])
+    key.write_bytes(bytes([0x99, 0, 1, 4]))
+    assert spec(repositories=[repository]).result()["rootfs"]["repositories"][0]["keys"] == [str(key)]
+
+
+def test_unsigned_repositories_are_warned_about() -> None:
+    repository = {"uri": "http://example.org/debian", "suite": "x", "trusted": True}
+    assert [line.split(" ")[0] for line in spec(repositories=[repository]).warnings()] == ["repositories[0]"]
+
+
 def test_renamed_options_reach_their_stage() -> None:
     result = spec(initrd_modules=["site"], initrd_compression="xz", compression="small", displayname="Title").result()
     assert result["dracut"]["modules"] == ["site"]
@@ -81,6 +117,26 @@ def test_renamed_options_reach_their_stage() -> None:
         ({"compression": "zstd"}, "value of compression must be one of"),
         ({"compression_level": 99}, "compression_level"),
         ({"kernelcmdline": "root=/dev/sda1"}, "root="),
+        ({"kiwi_profile": {"a b": "c"}}, "kiwi_profile: 'a b' is not the name of a shell variable"),
+        ({"packages_exclude": ["bash"], "packages": ["bash"]}, "bash is in packages and in packages_exclude"),
+        ({"bundle_name": "a/b"}, "bundle_name: 'a/b' is no file name"),
+        ({"bundle_name": "a", "bundle_format": "b"}, "bundle_name, bundle_format: give one of them"),
+        ({"bundle_format": "%N-%X"}, "unknown placeholder %X"),
+        ({"bundle_format": "%N-%I"}, "bundle_id is not given"),
+        ({"bundle_format": "%N-%p", "version": "1.2"}, "version 1.2 has too few numbers"),
+        ({"repositories": [{"uri": "http://x/", "suite": "x"}]}, "repositories[0]: give the keys that sign"),
+        (
+            {"repositories": [{"uri": "file:/x", "suite": "x", "trusted": True, "username": "u"}]},
+            "repositories[0].username: only http:, https: and ftp:",
+        ),
+        (
+            {"repositories": [{"uri": "http://x/", "suite": "x", "trusted": True, "username": "u", "password": "a b"}]},
+            "repositories[0].password must not be empty or hold blanks",
+        ),
+        (
+            {"repositories": [{"uri": "http://x/", "suite": "x", "trusted": True, "imageonly": True}]},
+            "all of them are imageonly",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_name_of_the_option(options: dict[str, t.Any], message: str) -> None:
@@ -103,7 +159,7 @@ def test_role_passes_every_option_of_every_stage_on() -> None:
     for stage, module in _image_spec._STAGES.items():
         name = module.__name__.rpartition(".")[2]
         passed = set(next(value for key, value in tasks[name].items() if key.endswith(name)))
-        internal = {"progress_file", "controller_processes", "decide_only", "live_overlay_module"}
+        internal = {"progress_file", "controller_processes", "decide_only", "live_overlay_module", "kiwi_functions"}
         expected = (set(module.ARGUMENTS) | set(STAGE_ARGUMENTS)) - internal
         if stage == "rootfs":
             expected -= {"input_fingerprints"}

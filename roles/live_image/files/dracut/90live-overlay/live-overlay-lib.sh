@@ -19,9 +19,14 @@
 # shellcheck source=/dev/null
 type getarg > /dev/null 2>&1 || . /lib/dracut-lib.sh
 
-# Prints a message where the user looks, whatever the log level, and into the kernel's log for afterwards.
+# Prints a message where the user looks, whatever the log level, and into the kernel's log for afterwards. Users look at
+# any of the consoles, and /dev/console is only the last one.
 live_say() {
-    echo "live-overlay: $*" > /dev/console 2> /dev/null
+    local console consoles=console
+    read -r consoles < /sys/class/tty/console/active
+    for console in $consoles; do
+        echo "live-overlay: $*" > "/dev/$console"
+    done 2> /dev/null
     echo "<7>live-overlay: $*" > /dev/kmsg 2> /dev/null || :
 }
 

@@ -76,6 +76,9 @@ live_download() {
 }
 
 live_curl() {
+    local proxy
+    ! getargbool 0 rd.noverifyssl || set -- --insecure "$@"
+    ! proxy=$(getarg proxy=) || set -- --proxy "$proxy" "$@"
     # 20 seconds without data: the server is gone.
     curl --silent --show-error --fail --location --globoff --connect-timeout 20 --speed-limit 1 --speed-time 20 "$@"
 }
@@ -95,6 +98,7 @@ live_fetch() {
         fi
     done
     if wait "$fetcher"; then return 0; fi
-    tail -n 1 /run/overlay/curl.log
+    # About certificates, curl says more than the one line that matters.
+    grep '^curl: ' /run/overlay/curl.log | tail -n 1
     return 1
 }

@@ -16,6 +16,7 @@ live_store=/run/overlay/overlayfs
 live_upper=
 live_work=
 live_readonly=
+live_unlocked=
 
 # Whether overlayfs can write on this type of file system (it needs extended attributes and d_type).
 live_can_hold_overlay() {
@@ -56,14 +57,13 @@ live_make_store() {
         return 1
     fi
     case "$(getarg rd.live.overlay.crypt=)" in
-        '' | 0 | no | none | off) getargbool 0 rd.live.encrypt && live_encrypt=yes || live_encrypt= ;;
-        luks | luks2 | 1 | yes) live_encrypt=yes ;;
+        '' | 0 | no | none | off | luks | luks2 | 1 | yes) ;;
         *)
             live_problem="rd.live.overlay.crypt=$(getarg rd.live.overlay.crypt=) is not luks2 or none"
             return 1
             ;;
     esac
-    if [ -n "$live_encrypt" ]; then
+    if live_wants_encryption; then
         live_encrypt "$device" || return
         made=/dev/mapper/live-store
     fi
@@ -82,6 +82,26 @@ live_make_store() {
     [ -n "$made" ]
 }
 
+live_wants_encryption() {
+    case "$(getarg rd.live.overlay.crypt=)" in
+        luks | luks2 | 1 | yes) return 0 ;;
+    esac
+    getargbool 0 rd.live.encrypt || [ -n "$(getarg rd.overlay.crypt=)" ]
+}
+
+# live_unlock DEVICE: opens it when it is encrypted; live_opened is then what holds the file system.
+live_unlock() {
+    live_opened=$1
+    if [ "$(live_tag_of "$1" TYPE)" = crypto_LUKS ]; then
+        live_open_encrypted "$1" ${live_readonly:+--readonly} || return
+        live_opened=/dev/mapper/live-store
+        live_unlocked=yes
+    elif [ -z "$live_unlocked" ] && live_wants_encryption; then
+        live_problem="$1 is not encrypted, but encryption was asked for (rd.live.overlay.crypt)"
+        return 1
+    fi
+}
+
 # Stores remember the image they belong to, since several ISO files may share a stick.
 live_name_store() {
     live_image_label > "$live_store/live-image"
@@ -93,20 +113,10 @@ live_image_label() {
 
 # live_mount_store DEVICE: opens, checks and mounts a store that exists, and finds its two folders.
 live_mount_store() {
-    local device=$1 type status owner
+    local device type status owner
+    live_unlock "$1" || return
+    device=$live_opened
     type=$(live_tag_of "$device" TYPE)
-    if [ "$type" = crypto_LUKS ]; then
-        if [ -n "$live_readonly" ]; then
-            live_open_encrypted "$device" --readonly || return
-        else
-            live_open_encrypted "$device" || return
-        fi
-        device=/dev/mapper/live-store
-        type=$(live_tag_of "$device" TYPE)
-    elif getargbool 0 rd.live.encrypt || [ "$(getarg rd.live.overlay.crypt=)" = luks2 ]; then
-        live_problem="$device is not encrypted, but encryption was asked for (rd.live.overlay.crypt)"
-        return 1
-    fi
     if ! live_can_hold_overlay "$type"; then
         live_problem="$device holds ${type:-no file system}, and an overlay needs ext4, xfs or btrfs"
         return 1
@@ -451,13 +461,14 @@ live_open_named_store() {
         live_problem="$1: there is no such device"
         return 1
     fi
-    live_is_writable "$device" || live_readonly=yes
+    live_is_writable "$device" || live_readonly_disk "$(live_disk_of "$device")"
     if [ -z "$path" ]; then
         live_mount_store "$device" && live_note store "$device"
         return
     fi
-    live_check_path "$path" || return
+    live_check_path "$path" && live_unlock "$device" || return
     path=/${path#/}
+    device=$live_opened
     type=$(live_tag_of "$device" TYPE)
     mkdir -p /run/overlay/place
     if [ "$device" = "$(cat /run/overlay/isoscandev 2> /dev/null)" ]; then
@@ -494,7 +505,10 @@ live_open_named_store() {
 # What persistent store is asked for: nothing, "partition", "file", "auto", or "named PLACE".
 live_wanted_store() {
     local place
-    place=$(getarg rd.overlay=)
+    # dracut's overlayfs-crypt: the device, and options after a comma.
+    place=$(getarg rd.overlay.crypt=)
+    place=${place%%,*}
+    [ -n "$place" ] || place=$(getarg rd.overlay=)
     case "$place" in
         LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/*) ;;
         *) place=$(getarg rd.live.overlay=) ;;
@@ -543,6 +557,7 @@ live_open_store() {
             ;;
     esac
     rm -f /run/overlay/key
+    ! mountpoint -q /run/overlay/place || umount -n /run/overlay/place
     [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
     live_fall_back "No persistent data: $live_problem. What is written now is lost at shutdown."
     live_store=/run/overlay/overlayfs live_upper='' live_work='' live_readonly=

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
+from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
 
 LISTING = """\
@@ -131,3 +132,12 @@ def test_what_changes_only_the_command_line_makes_no_new_initrd() -> None:
     other = DracutPlan(LiveFeatures(persistence=Persistence(size=900, mode="file"), ram=True, overlay_size="40%"))
     assert plain.inputs() == other.inputs()
     assert DracutPlan(LiveFeatures(persistence=Persistence(filesystem="xfs"))).inputs() != plain.inputs()
+
+
+def test_another_mended_fault_makes_a_new_initrd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an update of this collection, say; but only where faults of dracut's own module are mended."""
+    theirs, ours = DracutPlan(LiveFeatures(flags="dmsquash")), DracutPlan(LiveFeatures())
+    before = theirs.inputs(), ours.inputs()
+    monkeypatch.setattr(dmsquash, "REPAIRS", dmsquash.REPAIRS[1:])
+    assert theirs.inputs() != before[0]
+    assert ours.inputs() == before[1]

@@ -40,6 +40,11 @@ def with_features(root: LiveRoot, **changes: t.Any) -> LiveRoot:
         ),
         (
             OVERLAY,
+            {"persistence": Persistence(mode="device", device="UUID=1-2:/live", encrypted=True)},
+            f"{BASE} rd.live.overlay=UUID=1-2:/live rd.live.overlay.crypt=luks2",
+        ),
+        (
+            OVERLAY,
             {"persistence": Persistence(mode="file", size=900, file="a/b.cow", sparse=True)},
             f"{BASE} {STORE_WORD}=file rd.live.cowfile.mbsize=900 rd.live.cowfile.path=a/b.cow rd.live.cowfile.sparse",
         ),

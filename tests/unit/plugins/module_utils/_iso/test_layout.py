@@ -31,7 +31,9 @@ def options(**changes: object) -> IsoOptions:
 
 def command(made: IsoOptions, epoch: int | None = None) -> str:
     esp = "/parts/esp.img" if made.efi else None
-    content = layout.Content({"LiveOS/squashfs.img": "/in/sq=uash\\fs"}, None, "/parts/mbr", "/parts/order", esp)
+    content = layout.Content(
+        {"LiveOS/squashfs.img": "/in/sq=uash\\fs"}, ("/cd", "/cd2"), "/parts/mbr", "/parts/order", esp
+    )
     return " ".join(layout.xorriso_command(made, IDENTITY, content, "/out/x.iso", epoch))
 
 
@@ -39,6 +41,7 @@ def command(made: IsoOptions, epoch: int | None = None) -> str:
     ("changes", "present", "absent"),
     [
         ({}, ["--grub2-mbr", "--mbr-force-bootable", "-eltorito-alt-boot -e", "-appended_part_as_gpt", "-no-pad"], []),
+        ({}, ["-graft-points /=/cd /=/cd2 "], []),
         ({"gpt_hybrid_mbr": False}, ["-appended_part_as_gpt"], ["--mbr-force-bootable"]),
         ({"efiparttable": "msdos"}, ["--mbr-force-bootable", "-append_partition 2 0xef"], ["_as_gpt", "guid"]),
         ({"eficsm": False}, ["-G /parts/mbr", "-e --interval"], ["--grub2-mbr", "-eltorito-alt-boot", " -b "]),
@@ -56,7 +59,7 @@ def test_command(changes: dict[str, object], present: list[str], absent: list[st
 
 
 def test_special_characters_in_paths_are_escaped() -> None:
-    assert command(options()).endswith("-graft-points /LiveOS/squashfs.img=/in/sq\\=uash\\\\fs")
+    assert command(options()).endswith(" /LiveOS/squashfs.img=/in/sq\\=uash\\\\fs")
 
 
 def test_dates_of_files_only_with_an_epoch() -> None:

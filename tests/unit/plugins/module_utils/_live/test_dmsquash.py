@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
 
+NO_PROMPT = "rd.live.overlay.nouserconfirmprompt"
+
 
 def features(**options: t.Any) -> LiveFeatures:
     return LiveFeatures(flags="dmsquash", **options)
@@ -53,6 +55,8 @@ def test_sid_has_no_package_dracut_live() -> None:
         ({"overlay_type": "device-mapper"}, "squashfs"),
         ({"overlay_type": "device-mapper", "filesystem": "ext4", "persistence": Persistence()}, "persistence"),
         ({"persistence": Persistence(encrypted=True)}, "luks2"),
+        ({"persistence": Persistence("device", "LABEL=X:/y", encrypted=True)}, "UUID="),
+        ({"persistence": Persistence("device", "UUID=1-2", encrypted=True, key="/x")}, "persistence.key"),
         ({"persistence": Persistence(mode="file")}, "persistence file"),
         ({"persistence": Persistence(sparse=True)}, "persistence file"),
         ({"persistence": Persistence(size=500)}, "persistence.size"),
@@ -70,9 +74,30 @@ def test_accepts_what_can_work() -> None:
         filesystem="ext4", persistence=Persistence(filesystem="xfs"), network_boot=("aoe", "http", "nfs"), ram=True
     )
     assert not list(dmsquash.problems(all_features))
+    changes_in_a_file = Persistence("device", "LABEL=DATA:/changes")
+    assert not list(
+        dmsquash.problems(features(filesystem="ext4", overlay_type="device-mapper", persistence=changes_in_a_file))
+    )
     assert not list(
         dmsquash.problems(features(filesystem="ext4", overlay_type="device-mapper", overlay_size="1024", ram=True))
     )
+
+
+def test_prepared_store_needs_neither_autooverlay_nor_its_partition_table() -> None:
+    plain = features(persistence=Persistence("device", "LABEL=DATA:/live"))
+    locked = features(persistence=Persistence("device", "UUID=1-2:/live", encrypted=True))
+    assert not dmsquash.needs_msdos_table(plain)
+    assert set(dmsquash.dracut_modules(plain, 59)) == {"dmsquash-live"}
+    assert set(dmsquash.dracut_modules(locked, 59)) == {"dmsquash-live", "crypt"}
+    assert "systemd-cryptsetup" in dmsquash.packages(locked, "trixie")
+    assert "systemd-cryptsetup" not in dmsquash.packages(locked, "bookworm")
+    assert dmsquash.kernel_words(plain, "unused")[-2:] == ["rd.live.overlay=/dev/disk/by-label/DATA:/live", NO_PROMPT]
+    assert dmsquash.kernel_words(locked, "unused")[-4:] == [
+        "rd.luks.name=1-2=livestore",
+        "rd.luks.options=x-systemd.device-timeout=30",
+        "rd.live.overlay=/dev/mapper/livestore:/live",
+        NO_PROMPT,
+    ]
 
 
 def test_warns_that_the_check_fails_once_something_was_kept() -> None:
@@ -93,7 +118,7 @@ def files_of(version: int, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return found
 
 
-@pytest.mark.parametrize(("version", "number"), [(59, 7), (106, 5), (112, 4), (113, 0)])
+@pytest.mark.parametrize(("version", "number"), [(59, 10), (106, 8), (112, 7), (113, 0)])
 def test_mends_the_faults_of_a_version_only(version: int, number: int, tmp_path: pathlib.Path) -> None:
     files = files_of(version, tmp_path)
     assert len(dmsquash.repair(str(tmp_path), version)) == number
@@ -110,5 +135,5 @@ def test_modules_that_the_image_does_not_have_are_left_alone(tmp_path: pathlib.P
 def test_what_a_distribution_has_corrected_is_left_alone(tmp_path: pathlib.Path) -> None:
     files = files_of(59, tmp_path)
     files["ifup.sh"].write_text("corrected\n")
-    assert len(dmsquash.repair(str(tmp_path), 59)) == 6
+    assert len(dmsquash.repair(str(tmp_path), 59)) == 9
     assert files["ifup.sh"].read_text() == "corrected\n"

@@ -126,7 +126,7 @@ def test_network() -> None:
 
 def test_accelerators() -> None:
     assert values(MACHINE, "-accel") == ["tcg,thread=multi"]
-    assert values(MACHINE, "-cpu") == ["max"]
+    assert values(MACHINE, "-cpu") == ["max,-erms,-fsrm"]
     assert values(dataclasses.replace(MACHINE, accelerator="kvm"), "-cpu") == ["host"]
 
 
@@ -253,3 +253,8 @@ def test_every_printable_character_has_a_key() -> None:
     typed = [key_chords(f"text:{chr(code)}")[0] for code in range(32, 127)]
     assert {key for chord in typed for key in chord} <= known
     assert len({tuple(chord) for chord in typed}) == 95
+
+
+def test_only_a_boot_loader_needs_a_display() -> None:
+    assert values(MACHINE, "-vga") == ["std"]
+    assert values(dataclasses.replace(MACHINE, kernel="/boot/linux"), "-vga") == ["none"]

@@ -1,0 +1,237 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""live_rootfs with a repository of one's own: its keys, its login, and what of them the image gets."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import http.server
+import os
+import pathlib
+import shutil
+import subprocess
+import threading
+import typing as t
+
+import pytest
+
+import playbook
+
+LOGIN = ("builder", "pass-word-of-the-repository")
+DEBIAN = {
+    "name": "debian",
+    "uri": "http://deb.debian.org/debian",
+    "suite": "bookworm",
+    "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+}
+
+
+@pytest.fixture(scope="module")
+def workspace() -> t.Iterator[pathlib.Path]:
+    folder = playbook.CACHE / "repositories-test"
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    (folder / "cache").mkdir(parents=True)
+    # Packages of Debian may come from the host's cache, but those made here stay out of it.
+    archives = pathlib.Path("/var/cache/liveforge/archives")
+    if archives.exists():
+        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def gpg(home: pathlib.Path, *arguments: str) -> bytes:
+    done = subprocess.run(
+        [
+            "gpg",
+            "--homedir",
+            str(home),
+            "--batch",
+            "--yes",
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            "",
+            *arguments,
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def key(workspace: pathlib.Path) -> pathlib.Path:
+    """A binary key file; its private part signs the repository."""
+    home = workspace / "gnupg"
+    home.mkdir(mode=0o700)
+    gpg(home, "--quick-generate-key", "site@example.org", "rsa3072", "sign", "never")
+    path = workspace / "site.gpg"
+    path.write_bytes(gpg(home, "--export", "site@example.org"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def repository(workspace: pathlib.Path, key: pathlib.Path) -> pathlib.Path:
+    """A flat repository with one package, signed."""
+    folder = workspace / "www/site"
+    control = workspace / "package/DEBIAN/control"
+    control.parent.mkdir(parents=True)
+    fields = (
+        "Package: site-tool\nVersion: 1.0\nArchitecture: all\nMaintainer: Site <site@example.org>\nDescription: tool\n"
+    )
+    control.write_text(fields)
+    folder.mkdir(parents=True)
+    deb = folder / "site-tool_1.0_all.deb"
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "--build", str(workspace / "package"), str(deb)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    content = deb.read_bytes()
+    packages = f"{fields}Filename: ./{deb.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    (folder / "Packages").write_text(packages)
+    digest = hashlib.sha256(packages.encode()).hexdigest()
+    (folder / "Release").write_text(
+        "Origin: Site\nSuite: site\nCodename: site\nDate: Sat, 01 Nov 2025 00:00:00 UTC\nArchitectures: amd64 all\n"
+        f"SHA256:\n {digest} {len(packages)} Packages\n"
+    )
+    gpg(workspace / "gnupg", "--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release"))
+    return folder
+
+
+class Guarded(http.server.SimpleHTTPRequestHandler):
+    """Serves files to who logs in."""
+
+    def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(":".join(LOGIN).encode()).decode()
+        if self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="site"')
+            self.end_headers()
+            return
+        super().do_GET()
+
+    def log_message(self, format: str, *arguments: t.Any) -> None:
+        """No lines on the console of the test."""
+
+
+@pytest.fixture(scope="module")
+def site(repository: pathlib.Path) -> t.Iterator[str]:
+    handler = functools.partial(Guarded, directory=str(repository.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/site"
+        server.shutdown()
+
+
+def armored(key: pathlib.Path) -> str:
+    body = base64.encodebytes(key.read_bytes()).decode()
+    return f"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{body}-----END PGP PUBLIC KEY BLOCK-----\n"
+
+
+def rootfs(workspace: pathlib.Path, repositories: list[dict[str, t.Any]], **options: t.Any) -> dict[str, t.Any]:
+    return playbook.module(
+        "live_rootfs",
+        {
+            "dest": str(workspace / "rootfs"),
+            "release": "bookworm",
+            "variant": "apt",
+            "lock_timeout": 0,
+            "cache": str(workspace / "cache"),
+            "packages": ["site-tool"],
+            "repositories": [DEBIAN, *repositories],
+            **options,
+        },
+        workspace,
+    )
+
+
+@pytest.fixture(scope="module")
+def declared(site: str, key: pathlib.Path) -> list[dict[str, t.Any]]:
+    username, password = LOGIN
+    return [
+        {
+            "name": "site",
+            "uri": site,
+            "suite": "./",
+            "keys": [armored(key)],
+            "username": username,
+            "password": password,
+            "priority": 900,
+        },
+        {
+            "name": "later",
+            "uri": "http://later.example.org/debian",
+            "suite": "x",
+            "keys": [armored(key)],
+            "imageonly": True,
+        },
+    ]
+
+
+@pytest.fixture(scope="module")
+def built(workspace: pathlib.Path, declared: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    result = rootfs(workspace, declared)
+    assert not result.get("failed"), result
+    return result
+
+
+def test_packages_come_from_a_signed_repository_behind_a_login(built: dict[str, t.Any]) -> None:
+    assert built["packages"]["site-tool"] == "1.0"
+
+
+def test_the_image_has_keys_and_sources_but_no_login(
+    built: dict[str, t.Any], workspace: pathlib.Path, key: pathlib.Path
+) -> None:
+    apt = workspace / "rootfs/etc/apt"
+    assert (apt / "keyrings/site.gpg").read_bytes() == key.read_bytes()
+    assert "Signed-By: /etc/apt/keyrings/site.gpg" in (apt / "sources.list.d/site.sources").read_text()
+    later = (apt / "sources.list.d/later.sources").read_text()
+    assert "URIs: http://later.example.org/debian" in later
+    for root in (workspace / "rootfs", workspace / "rootfs.packages"):
+        found = subprocess.run(["grep", "-rlF", LOGIN[1], str(root)], stdout=subprocess.PIPE, text=True, check=False)
+        assert found.stdout == ""
+        assert list((root / "etc/apt/auth.conf.d").glob("*")) == []
+
+
+def test_the_login_is_in_no_log_and_no_stage_file(built: dict[str, t.Any], workspace: pathlib.Path) -> None:
+    assert LOGIN[1] not in str({name: value for name, value in built.items() if name != "invocation"})
+    assert LOGIN[1] not in str(built)
+    for name in os.listdir(workspace):
+        path = workspace / name
+        # The options of the call itself are the test's own file.
+        if path.is_file() and name != "live_rootfs.json":
+            assert LOGIN[1].encode() not in path.read_bytes(), name
+
+
+def test_nothing_changes_until_the_login_or_the_source_changes(
+    built: dict[str, t.Any], workspace: pathlib.Path, declared: list[dict[str, t.Any]]
+) -> None:
+    assert rootfs(workspace, declared)["changed"] is False
+    other = [{**declared[0], "password": "another"}, declared[1]]
+    foreseen = rootfs(workspace, other, _ansible_check_mode=True)
+    assert foreseen["reason"].startswith("changed: repositories.site.credentials")
+    assert "another" not in foreseen["reason"]
+    other = [declared[0], {**declared[1], "suite": "y"}]
+    assert "package_sources.later.suite" in rootfs(workspace, other, _ansible_check_mode=True)["reason"]
+
+
+def test_a_wrong_key_is_refused_and_trust_must_be_asked_for(
+    built: dict[str, t.Any], workspace: pathlib.Path, declared: list[dict[str, t.Any]]
+) -> None:
+    debian = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    wrong = [{**declared[0], "keys": [armored(debian)]}]
+    failed = rootfs(workspace, wrong, dest=str(workspace / "other"))
+    assert failed.get("failed")
+    assert "is not signed by a key of its keyring" in failed["msg"]
+    trusted = [{name: value for name, value in declared[0].items() if name != "keys"} | {"trusted": True}]
+    result = rootfs(workspace, trusted, dest=str(workspace / "other"))
+    assert not result.get("failed"), (workspace / "other.packages.log").read_text()[-3000:]
+    source = (workspace / "other/etc/apt/sources.list.d/site.sources").read_text()
+    assert "Trusted: yes" in source and "Signed-By" not in source
+    shutil.rmtree(workspace / "other")
