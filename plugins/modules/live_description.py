@@ -237,4 +237,17 @@ description:
       description: Architecture that filters were compared with.
       returned: success
       type: str
+    package_manager:
+      description: The package manager that it names.
+      returned: success
+      type: str
+    repositories:
+      description: The repositories that apply, in KIWI's terms and without passwords.
+      returned: success
+      type: list
+      elements: dict
+    result_name:
+      description: Name of the image file without suffix, C(NAME.ARCH-VERSION).
+      returned: success
+      type: str
 """

@@ -39,7 +39,6 @@ OPTIONS = {
     "name": "<image name>",
     "version": "<version>, the first",
     "displayname": "<image displayname>, else name",
-    "result_name": "NAME.ARCH-VERSION, as KIWI names its results",
     "bundle_name": "<type bundle_format>",
     "architecture": "option arch of the module",
     "distribution": "the repositories",
@@ -105,7 +104,6 @@ OPTIONS = {
     "initrd_omit_modules": "<initrd action=omit>",
     "initrd_drivers": "<initrd action=add>, and <drivers>",
     "initrd_omit_drivers": "<initrd action=omit>",
-    "strip": "<strip>",
     "kiwi_profile": "all of the description, for scripts",
 }
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -120,6 +118,8 @@ class Image:
     Attributes:
         options: what role live_image takes, without its prefix.
         origins: where each option comes from.
+        manager: name of the package manager.
+        result_name: NAME.ARCH-VERSION, as KIWI names its results.
 
     Args:
         selection: what of the description applies.
@@ -152,9 +152,6 @@ class Image:
         self._medium()
         self._initrd()
         self._boot_packages()
-        strip = self._strip()
-        if strip:
-            self._put("strip", strip, next(iter(selection.sections("strip"))))
         self._put("kiwi_profile", kiwi_variables(selection, self._packages, self.manager), self._document.root)
 
     def unsupported(self) -> list[Problem]:
@@ -232,7 +229,7 @@ class Image:
         self._put("name", name, root, "name")
         self._put_preference("version", version, "version")
         self._put("displayname", root.get("displayname") or name, root, "displayname")
-        self._put("result_name", f"{name}.{arch}-{version}", root, "name")
+        self.result_name = f"{name}.{arch}-{version}"
         self._put("architecture", _ARCHITECTURES.get(arch, arch), root)
         major, minor, patch = [*version.split(".", 2), "", "", ""][:3]
         tags = {
@@ -252,10 +249,11 @@ class Image:
 
     def _preferences(self) -> None:
         element = self._selection.preference("packagemanager")
-        self._put("package_manager", self.manager, self._document.root if element is None else element)
-        self._put_preference("release_version", self._preference("release-version"), "release-version")
-        for tag in ("rpm-check-signatures", "rpm-excludedocs", "rpm-locale-filtering"):
-            if self.manager not in ("apt", "apk", "pacman"):
+        if self.manager != "apt":
+            self._put("package_manager", self.manager, self._document.root if element is None else element)
+            self._put_preference("release_version", self._preference("release-version"), "release-version")
+        if self.manager not in ("apk", "apt", "pacman"):
+            for tag in ("rpm-check-signatures", "rpm-excludedocs", "rpm-locale-filtering"):
                 self._put_preference(tag.replace("-", "_"), is_true(self._preference(tag)), tag)
         self._put_preference("locale", _locale(self._preference("locale", last=True)), "locale", last=True)
         keymap = re.sub(r"\.map(\.gz)?$", "", self._preference("keytable", last=True))
@@ -263,7 +261,7 @@ class Image:
         self._put_preference("timezone", self._preference("timezone", last=True), "timezone", last=True)
 
     def _repositories(self, found: t.Sequence[Repository]) -> None:
-        release = self.options.get("release_version", "")
+        release = self._preference("release-version")
         items = repository_items(found, self._files, self.manager, release, self._warnings)
         if items:
             self.options["repositories"] = items
@@ -308,16 +306,23 @@ class Image:
         for option, value in lists.items():
             sections = self._selection.packages(*kinds.get(option, ()))
             elements = packages.elements(tags[option]) if option in tags else sections
+            if option.removeprefix("bootstrap_") in self._meaningless():
+                continue
             self._put(option, value, elements[0] if elements else self._document.root)
         self._put("recommends", packages.recommends, self._document.root)
-        if self.manager in ("apt", "apk", "pacman"):
-            self._ignored_by_manager()
-
-    def _ignored_by_manager(self) -> None:
-        tags = ("namedCollection", "product", "collectionModule") if self.manager != "pacman" else ("product",)
-        for tag in tags:
-            for element in self._packages.elements(tag):
+        for tag in self._meaningless().values():
+            for element in packages.elements(tag):
                 self._document.warn(element, f"<{tag}> means nothing to {self.manager}.")
+
+    def _meaningless(self) -> dict[str, str]:
+        """Elements by option that the package manager does not know."""
+        known = {"collections": "namedCollection", "products": "product", "modules": "collectionModule"}
+        if self.manager in ("apt", "apk"):
+            return known
+        if self.manager == "pacman":
+            del known["collections"]
+            return known
+        return {}
 
     def _beside(self) -> None:
         for option, name in (
@@ -411,13 +416,6 @@ class Image:
         element = initrd if initrd is not None else (drivers[0] if drivers else selected)
         for option, names in found.items():
             self._put(option, names, element)
-
-    def _strip(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for section in self._selection.sections("strip"):
-            names = [entry.get("name", "") for entry in section.iterchildren("file")]
-            found.setdefault(section.get("type", ""), []).extend(names)
-        return found
 
     def _boot_packages(self) -> None:
         """Do not let the role add its kernel when the description brings another."""

@@ -13,7 +13,11 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.dire
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true, text_of
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.image import Image
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import DescriptionError, Problem
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import repositories
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import (
+    Repository,
+    repositories,
+    repository_facts,
+)
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.rules import (
     broken_rules,
     broken_type_rules,
@@ -86,10 +90,12 @@ def read_description(request: Request) -> Reading:
     told: list[Problem] = sorted(set(warnings))
     if request.strict and told:
         raise DescriptionError(told, "{count} things are not honoured, and strict is set")
-    return Reading(image.options, [str(problem) for problem in told], _facts(selection, declared_version))
+    return Reading(image.options, [str(problem) for problem in told], _facts(selection, image, found, declared_version))
 
 
-def _facts(selection: Selection, declared_version: str) -> dict[str, t.Any]:
+def _facts(
+    selection: Selection, image: Image, found: t.Sequence[Repository], declared_version: str
+) -> dict[str, t.Any]:
     document = selection.document
     described = document.root.find("description")
     preferences = selection.sections("preferences")
@@ -111,4 +117,7 @@ def _facts(selection: Selection, declared_version: str) -> dict[str, t.Any]:
         ],
         "build_types": [entry.get("image", "") for entry in selection.entries(preferences, "type")],
         "arch": selection.arch,
+        "package_manager": image.manager,
+        "repositories": repository_facts(found),
+        "result_name": image.result_name,
     }

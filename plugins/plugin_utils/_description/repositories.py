@@ -29,6 +29,17 @@ if t.TYPE_CHECKING:
 OBS_DOWNLOADS = "http://download.opensuse.org/repositories"
 _REMOTE = ("http", "https", "ftp")
 _DEBIAN_SECTIONS = re.compile(r"-(updates|security|backports|proposed|proposed-updates|sloppy)$|/updates$")
+# Keys of an item of option repositories, by attribute of <repository>.
+_OPTIONS = {
+    "type": "type",
+    "priority": "priority",
+    "sourcetype": "sourcetype",
+    "username": "username",
+    "password": "password",
+    "repository_gpgcheck": "gpgcheck",
+    "package_gpgcheck": "package_gpgcheck",
+}
+_DEBIAN_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 _UBUNTU_HOST = re.compile(r"(^|\.)ubuntu\.com$")
 _DEBIAN_HOST = re.compile(r"(^|\.)debian\.org$")
 
@@ -156,6 +167,26 @@ def distribution_of(found: t.Sequence[Repository]) -> tuple[str, str] | None:
     return None
 
 
+def repository_facts(found: t.Sequence[Repository]) -> list[dict[str, t.Any]]:
+    """The repositories in KIWI's terms, without what is secret."""
+    return [
+        {
+            name: getattr(repository, name) if name != "source" else shown(repository.source)
+            for name in (
+                "alias",
+                "source",
+                "type",
+                "priority",
+                "distribution",
+                "components",
+                "imageinclude",
+                "imageonly",
+            )
+        }
+        for repository in found
+    ]
+
+
 def shown(url: str) -> str:
     """A URL without its password."""
     return re.sub(r"//[^/@]*@", "//***@", url)
@@ -174,40 +205,63 @@ def _item(
         "uri": _uri(repository, files, problems),
         "include_in_image": bool(repository.imageinclude or repository.imageonly),
     }
+    keys = list(dict.fromkeys(_key(repository, key, files, release, problems) for key in repository.keys))
+    options = dict(_OPTIONS)
     if manager == "apt":
-        item["suite"] = repository.distribution or "./"
-        if repository.distribution:
-            item["components"] = (repository.components or "main").split()
-            # The keys of the archives that everybody knows are on the build host.
-            if not repository.keys and repository.repository_gpgcheck is not False:
-                item["keyring"] = UBUNTU_KEYRING if _is_ubuntu(repository.source) else DEBIAN_KEYRING
-        elif repository.components:
-            problems.append(
-                Problem(repository.place, "components mean nothing without distribution: the repository is flat.")
-            )
+        _apt_item(item, repository, keys, problems)
+        # What apt has no word for, or what was said by _apt_item.
+        for name in ("type", "sourcetype", "repository_gpgcheck", "package_gpgcheck"):
+            del options[name]
     else:
-        for name in ("distribution", "components"):
-            if getattr(repository, name):
-                item[name] = getattr(repository, name)
-    for option, name in (
-        ("type", "type"),
-        ("priority", "priority"),
-        ("sourcetype", "sourcetype"),
-        ("username", "username"),
-        ("password", "password"),
-        ("gpgcheck", "repository_gpgcheck"),
-        ("package_gpgcheck", "package_gpgcheck"),
-    ):
+        options |= {"distribution": "distribution", "components": "components"}
+        if keys:
+            item["keys"] = keys
+        if repository.architectures:
+            item["architectures"] = _architectures(repository)
+    for name, option in options.items():
         if getattr(repository, name) is not None:
             item[option] = getattr(repository, name)
-    if repository.architectures:
-        item["architectures"] = [name.strip() for name in repository.architectures.split(",")]
     if repository.imageonly:
         item["imageonly"] = True
-    keys = [_key(repository, key, files, release, problems) for key in repository.keys]
-    if keys:
-        item["keys"] = list(dict.fromkeys(keys))
     return item
+
+
+def _apt_item(item: dict[str, t.Any], repository: Repository, keys: list[str], problems: list[Problem]) -> None:
+    """What only apt repositories have."""
+
+    def warn(text: str) -> None:
+        problems.append(Problem(repository.place, text))
+
+    item["suite"] = repository.distribution or "./"
+    if repository.distribution:
+        item["components"] = (repository.components or "main").split()
+    elif repository.components:
+        warn("components mean nothing without distribution: the repository is flat.")
+    if repository.type not in (None, "apt-deb", "deb-dir"):
+        warn(f"repository type {repository.type!r} is taken as apt-deb, since the package manager is apt.")
+    if repository.sourcetype not in (None, "baseurl"):
+        warn(f"sourcetype {repository.sourcetype!r} means nothing to apt.")
+    if repository.architectures:
+        item["architectures"] = [_DEBIAN_NAMES.get(name, name) for name in _architectures(repository)]
+    remote = [key for key in keys if not key.startswith("file:")]
+    if remote:
+        warn(f"signing key {remote[0]!r} is not fetched. Save it beside the description and name it this://FILE.")
+    if keys:
+        item["keys"] = [re.sub(r"file:(//(localhost)?)?(?=/)", "", key) for key in keys]
+    elif repository.repository_gpgcheck is False:
+        item["trusted"] = True
+    elif repository.distribution:
+        # The keys of the archives that everybody knows are on the build host.
+        item["keyring"] = UBUNTU_KEYRING if _is_ubuntu(repository.source) else DEBIAN_KEYRING
+    else:
+        warn(
+            f"nothing says who may sign repository {item['name']}: name its key with <signing key>, or say "
+            'repository_gpgcheck="false".'
+        )
+
+
+def _architectures(repository: Repository) -> list[str]:
+    return [name.strip() for name in (repository.architectures or "").split(",")]
 
 
 def _uri(repository: Repository, files: DescriptionDirectory, problems: list[Problem]) -> str:
