@@ -1,0 +1,4 @@
+#!/bin/sh
+# shellcheck source=/dev/null
+. /.kconfig
+baseInsertService ssh
