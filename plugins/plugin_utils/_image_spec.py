@@ -28,7 +28,7 @@ from ansible_collections.liveforge.images.plugins.modules import (
     live_rootfs,
     live_squashfs,
 )
-from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import with_keys, with_text
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import SHIPPED, TEXTS, with_keys, with_text
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
@@ -76,19 +76,9 @@ _IMAGE: dict[str, t.Any] = {
     "force": {"type": "bool", "default": False},
     "lock_timeout": {"type": "int", "default": 3600},
 }
-# Options whose items name sources on the controller.
-_SOURCES = (
-    "overlays",
-    "archives",
-    "files",
-    "post_bootstrap_scripts",
-    "scripts",
-    "images_scripts",
-    "dracut_modules",
-    "cdroot_archives",
-)
-# Options that are a text, or a file on the controller that holds it.
-_TEXTS = ("grub_template", "edit_boot_config")
+# Options whose items name sources on the controller, and those that are a text or a file there that holds it.
+_SOURCES = tuple(option for options in SHIPPED.values() for option in options)
+_TEXTS = tuple(option for options in TEXTS.values() for option in options)
 _BUNDLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 

@@ -20,13 +20,13 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys impo
 from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
 
 # Options of each module whose items name something on the controller (key ``src``).
-_SHIPPED = {
+SHIPPED = {
     "live_rootfs": ("overlays", "archives", "files", "post_bootstrap_scripts", "scripts", "images_scripts"),
     "live_dracut": ("dracut_modules",),
     "live_iso": ("cdroot_archives",),
 }
 # Options of each module that are a text, given as such or as a file on the controller.
-_TEXTS = {"live_iso": ("grub_template", "edit_boot_config")}
+TEXTS = {"live_iso": ("grub_template", "edit_boot_config")}
 # Those whose items are scripts.
 _SCRIPTS = ("post_bootstrap_scripts", "scripts", "images_scripts")
 # What this collection brings along itself; it goes to the build host like something of the user's.
@@ -73,14 +73,14 @@ class StageAction(WatchedAction):
         """Replace what lies on the controller by its description in ``arguments``; returns archive identity → path."""
         module = self._task.action.rpartition(".")[2]
         sources: dict[str, str] = {}
-        for option in _SHIPPED.get(module, ()):
+        for option in SHIPPED.get(module, ()):
             items = arguments.get(option)
             if not isinstance(items, list):
                 continue
             arguments[option] = [
                 self._describe_source(f"{option}[{index}]", item, sources) for index, item in enumerate(items)
             ]
-        for option in _TEXTS.get(module, ()):
+        for option in TEXTS.get(module, ()):
             if arguments.get(option) is not None:
                 arguments[option] = with_text(option, arguments[option], lambda source: find_source(self, source))
         if module == "live_dracut":
