@@ -445,7 +445,9 @@ def test_full_stick_with_the_iso(bookworm: FeatureImage, tmp_path: pathlib.Path)
 def test_iso_file_in_memory_releases_the_stick(filesystem: str, trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
     stick = stick_with_file(trixie, tmp_path / "stick.img", filesystem, 800)
     parameters = f"iso-scan/filename=isos/live.iso rd.live.ram {trixie.root}"
-    said = trixie.boot(tmp_path, parameters, [STATUS, "findmnt -n /run/overlay/isoscan; echo $?", HEALTH], image=stick)
+    commands = [STATUS, "findmnt -n /run/overlay/isoscan; echo $?", HEALTH]
+    # As a disk: a CD has sectors of 2048 bytes, in which no vfat of a stick can be read.
+    said = trixie.boot(tmp_path, parameters, commands, image=stick, media="usb")
     assert said["said"][1:] == ["1", "running"]
 
 
