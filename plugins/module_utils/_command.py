@@ -27,7 +27,9 @@ _KEPT_BYTES = 4 << 20
 TOOL_PACKAGES = {
     "btrfs": "btrfs-progs",
     "bwrap": "bubblewrap",
+    "cpio": "cpio",
     "debugfs": "e2fsprogs",
+    "dump.erofs": "erofs-utils",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "fsck.erofs": "erofs-utils",
