@@ -35,9 +35,8 @@ def compare_isos(first: str, second: str) -> t.Iterator[Difference]:
         yield from _compare_files(_digests(one), _digests(other))
         reports = [inspect(path) for path in (first, second)]
         partitions = [esp_files(path, report) or {} for path, report in zip((first, second), reports, strict=True)]
-        for difference in _compare_files(
-            *({name: _sha256(data) for name, data in side.items()} for side in partitions)
-        ):
+        digests = [{name: _sha256(data) for name, data in partition.items()} for partition in partitions]
+        for difference in _compare_files(*digests):
             yield Difference(f"EFI partition: {difference.place}", *_values(difference))
         areas = _Areas(one, reports[0])
         for start, end in byte_ranges(one.stream, other.stream):

@@ -163,9 +163,8 @@ class LockedRepository:
         """Get the packages and write the index; StageError naming those that cannot be had."""
         os.mkdir(self.packages)
         step("looking for locked packages in the cache")
-        missing = {
-            name: package for name, package in self._lock.packages.items() if not self._from_cache(name, package)
-        }
+        packages = self._lock.packages
+        missing = {name: package for name, package in packages.items() if not self._from_cache(name, package)}
         if missing:
             step(f"downloading {len(missing)} locked packages")
             self._download(missing, run)

@@ -326,9 +326,10 @@ class PackageTree(Stage):
         """
         archives = shlex.quote(os.path.join(self.cache, "archives"))
         lists = shlex.quote(os.path.join(self.cache, "lists"))
+        source = archives if packages is None else shlex.quote(packages)
         # Hard links where cache and tree share a file system. A package gets its name only when it is whole.
         fetch = (
-            f'for deb in {archives if packages is None else shlex.quote(packages)}/*.deb; do [ -e "$deb" ] || continue; '
+            f'for deb in {source}/*.deb; do [ -e "$deb" ] || continue; '
             'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
         )
         keep = (
