@@ -27,7 +27,6 @@ _KEPT_BYTES = 4 << 20
 TOOL_PACKAGES = {
     "btrfs": "btrfs-progs",
     "bwrap": "bubblewrap",
-    "cpio": "cpio",
     "debugfs": "e2fsprogs",
     "dump.erofs": "erofs-utils",
     "dumpe2fs": "e2fsprogs",

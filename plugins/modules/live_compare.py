@@ -33,7 +33,7 @@ attributes:
 requirements:
   - python >= 3.11 on the build host
   - pycdlib on the build host, for ISO images
-  - cpio, and zstd for initrds of that compression, on the build host
+  - zstd, xz or gzip on the build host, for initrds of that compression
   - squashfs-tools, e2fsprogs, erofs-utils on the build host, for packed roots
   - root (C(become)), to unpack devices, owners and extended attributes
 options:

@@ -20,7 +20,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import ca
 
 Listing = dict[str, dict[str, str]]
 
-_TYPES = {
+# What stat(2) calls each type of file.
+FILE_TYPES = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symbolic link",
@@ -63,7 +64,7 @@ def listing_sha256(entries: Listing) -> str:
 def _attributes(path: str, status: os.stat_result) -> dict[str, str]:
     mode = status.st_mode
     entry = {
-        "type": _TYPES.get(stat.S_IFMT(mode), "unknown"),
+        "type": FILE_TYPES.get(stat.S_IFMT(mode), "unknown"),
         "mode": f"{stat.S_IMODE(mode):04o}",
         "owner": str(status.st_uid),
         "group": str(status.st_gid),
