@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
@@ -81,6 +82,12 @@ class RootTree(Stage):
         return {"boot_fingerprint": self._boot_fingerprint()}
 
     def preflight(self) -> None:
+        if self.source_date_epoch is not None and self.source_date_epoch > time.time():
+            raise StageError(
+                f"source_date_epoch: {self.source_date_epoch} is later than the clock of the build host "
+                f"({time.time():.0f}), so files would keep the times at which they were written, which are others in "
+                "every build. Choose a time in the past, or set the clock."
+            )
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
