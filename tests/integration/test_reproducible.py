@@ -4,8 +4,8 @@
 
 """Two builds of one image are the same bytes, however different the places are in which they are made.
 
-The first build takes the newest packages, and its lock is written. The second one is made from the lock: at a later time,
-in another workspace on another file system with another order of directories, under another host name, home, umask, time
+The first build takes the newest packages, and its lock is written. The second one is made from the lock: later, in
+another workspace on another file system with another order of directories, under another host name, home, umask, time
 zone, language and environment, on one processor. All layers must be the same, so a lock gives the very build again.
 """
 
