@@ -111,15 +111,14 @@ class ArchiveRecord:
         found = {}
         for uri, file in re.findall(r"^'([^']+)' (\S+) ", self._read(_URIS), re.MULTILINE):
             for repository in self._repositories:
-                prefix = _without_login(repository.uri).rstrip("/") + "/"
-                if _without_login(uri).startswith(prefix):
-                    # apt quotes some characters of a URI twice, and Filename of the index not at all.
-                    found[file] = (repository.name, urllib.parse.unquote(_without_login(uri)[len(prefix) :]))
+                prefix, place = _plain(repository.uri).rstrip("/") + "/", _plain(uri)
+                if place.startswith(prefix):
+                    found[file] = (repository.name, urllib.parse.unquote(place[len(prefix) :]))
                     break
         return found
 
     def _release(self, repository: Repository) -> bytes | None:
-        place = re.sub(r"^[a-z]+:(//)?", "", _without_login(repository.uri)).rstrip("/")
+        place = re.sub(r"^[a-z]+:(//)?", "", _plain(repository.uri)).rstrip("/")
         flat = repository.suite.endswith("/")
         place += f"/{repository.suite.strip('/')}/" if flat else f"/dists/{repository.suite}/"
         quoted = re.sub(r'[\\|{}\[\]<>"^~_=!@#$%&*]', lambda found: f"%{ord(found[0]):02x}", place)
@@ -235,7 +234,10 @@ class LockedRepository:
 
     def _configure_apt(self) -> str:
         """An apt of its own that knows the declared repositories; returns the path of its configuration."""
-        for place in ("etc/sources.list.d", "etc/auth.conf.d", "lists/partial", "cache/archives/partial"):
+        for place in (
+            *("etc/apt.conf.d", "etc/auth.conf.d", "etc/preferences.d", "etc/sources.list.d"),
+            *("lists/partial", "cache/archives/partial"),
+        ):
             os.makedirs(os.path.join(self._apt, place))
         self._write("status", "")
         keyring = os.path.join(self._apt, "etc")
@@ -291,7 +293,9 @@ def paragraphs(text: str) -> list[dict[str, str]]:
     return found
 
 
-def _without_login(uri: str) -> str:
+def _plain(uri: str) -> str:
+    """A URI without login, and with one slash where apt leaves out the other two (``copy:///srv``)."""
+    uri = re.sub(r"^(file|copy):/+", r"\1:/", uri)
     parts = urllib.parse.urlsplit(uri)
     if parts.username is None:
         return uri

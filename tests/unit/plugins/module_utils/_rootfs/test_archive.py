@@ -27,6 +27,11 @@ Version: 1:668-1
 Architecture: amd64
 SHA256: bbbb
 
+Package: local
+Version: 1
+Architecture: all
+SHA256: cccc
+
 Package: own
 Version: 1
 Architecture: all
@@ -34,16 +39,18 @@ Architecture: all
 URIS = """\
 'http://mirror/debian/pool/main/h/htop/htop_3.4.1-5_amd64.deb' htop_3.4.1-5_amd64.deb 3 SHA256:aaaa
 'http://site/debs/less_1%3a668-1_amd64.deb' less_1%3a668-1_amd64.deb 3 SHA256:bbbb
+'copy:/srv/my%20debs/./local_1_all.deb' local_1_all.deb 3 SHA256:cccc
 """
 REPOSITORIES = [
     Repository("debian", "http://mirror/debian/", "trixie", ("main",), "/keys.gpg"),
+    Repository("local", "copy:///srv/my%20debs", "./", (), None, trusted=True),
     Repository("site", "http://user:word@site/debs", "./", (), "/keys.gpg"),
 ]
 
 
 @pytest.fixture
 def record(tmp_path: pathlib.Path) -> ArchiveRecord:
-    (tmp_path / "installed").write_text("htop 3.4.1-5 amd64\nless 1:668-1 amd64\nown 1 all\n")
+    (tmp_path / "installed").write_text("htop 3.4.1-5 amd64\nless 1:668-1 amd64\nlocal 1 all\nown 1 all\n")
     (tmp_path / "shown").write_text(SHOWN)
     (tmp_path / "uris").write_text(URIS)
     (tmp_path / "releases").mkdir()
@@ -64,8 +71,12 @@ def test_packages_and_their_origins_are_known(record: ArchiveRecord) -> None:
         "file": "pool/main/h/htop/htop_3.4.1-5_amd64.deb",
     }
     assert facts["packages"]["less"]["repository"] == "site"
+    assert (facts["packages"]["local"]["repository"], facts["packages"]["local"]["file"]) == (
+        "local",
+        "./local_1_all.deb",
+    )
     assert facts["unknown"] == ["own"]
-    assert record.installed() == {"htop": "3.4.1-5", "less": "1:668-1", "own": "1"}
+    assert record.installed() == {"htop": "3.4.1-5", "less": "1:668-1", "local": "1", "own": "1"}
 
 
 def test_the_newest_release_file_gives_the_date(record: ArchiveRecord) -> None:
