@@ -227,11 +227,12 @@ class ImageSpec:
         if lock.get("src") is not None and lock.get("remote_src"):
             raise StageError("lock.remote_src: a lock is read on the controller. Give its path there as lock.")
         try:
-            text = with_text("lock", lock, find)["content"]
+            text = with_text("lock", lock, find).get("content")
         except StageError as problem:
             raise StageError(f"{problem.message} The playbook liveforge.images.lock makes it.") from problem
-        if self.options["source_date_epoch"] is None:
-            self.options["source_date_epoch"] = PackageLock.parse(text or "").source_date_epoch
+        # Without a text, the stage says what is missing.
+        if self.options["source_date_epoch"] is None and text is not None:
+            self.options["source_date_epoch"] = PackageLock.parse(text).source_date_epoch
 
     def _require_sources(self, find: t.Callable[[str], str]) -> None:
         for option in _SOURCES:

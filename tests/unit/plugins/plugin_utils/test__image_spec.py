@@ -219,6 +219,22 @@ def test_a_lock_for_other_packages_is_refused_before_anything_is_changed(tmp_pat
     assert "lock: it was made for another declaration: packages (+htop). Renew it" in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [
+        ({}, "lock: give either content or src."),
+        ({"content": "x", "src": "y"}, "lock"),
+        ({"content": "x"}, "lock: the file is no lock of live_lock"),
+        (["x"], "lock: ['x'] is neither a path on the controller nor a dictionary with src or content."),
+        ({"src": "/x", "remote_src": True}, "lock.remote_src: a lock is read on the controller."),
+    ],
+)
+def test_what_is_no_lock_is_refused(lock: t.Any, message: str) -> None:
+    with pytest.raises(StageError) as refused:
+        spec(lock=lock)
+    assert message in refused.value.message
+
+
 def test_a_missing_lock_says_how_to_make_it(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StageError) as refused:
         spec(lock=str(tmp_path / "none.lock.json"))
