@@ -127,3 +127,45 @@ def assert_no_date_but_the_declared_one(root: pathlib.Path) -> None:
     late = [path for path in root.rglob("*") if path.lstat().st_mtime > EPOCH]
     assert late == []
     assert os.stat(root).st_mtime <= EPOCH
+
+
+def run_playbook(
+    name: str, workspace: pathlib.Path, images: list[dict[str, t.Any]], *arguments: str
+) -> tuple[int, str]:
+    variables = workspace / "images.json"
+    variables.write_text(json.dumps({"live_images": images, "live_second_workspace": str(workspace / "again")}))
+    program = pathlib.Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [str(program), str(playbook.ROOT / "playbooks" / name), "-e", f"@{variables}", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.full
+def test_playbooks_lock_and_prove(workspace: pathlib.Path) -> None:
+    """What users run: lock an image that has no lock yet, and prove it; a difference is named."""
+    lock = workspace / "locks/twice.lock.json"
+    image = playbook.small_image("twice", workspace / "first", lock=str(lock))
+    status, output = run_playbook("lock.yml", workspace, [image], "--check", "--diff")
+    assert status == 0, output[-4000:]
+    assert '+  "dracut": {"version"' in output
+    assert not lock.exists()
+    status, output = run_playbook("lock.yml", workspace, [image])
+    assert status == 0, output[-4000:]
+    assert "dracut" in json.loads(lock.read_text())["packages"]
+    assert not (workspace / "first/twice/lock").exists()
+    status, output = run_playbook("prove-reproducible.yml", workspace, [image])
+    assert status == 0, output[-4000:]
+    assert "The same, byte for byte: root tree, kernel, initrd, packed root, ISO." in output
+    assert not (workspace / "again/twice").exists()
+    chance = {**image, "scripts": [{"content": "head -c 8 /dev/urandom > /etc/build-id\n"}]}
+    status, output = run_playbook("prove-reproducible.yml", workspace, [chance])
+    assert status != 0
+    assert "The same, byte for byte: kernel, initrd." in output
+    assert "root tree differs" in output and "etc/build-id: content (from byte 0)" in output
