@@ -5,7 +5,7 @@
 """Two builds of one image are the same bytes, however different the places are in which they are made.
 
 The first build takes the newest packages, and its lock is written. The second one is made from the lock: later, in
-another workspace on another file system with another order of directories, under another host name, home, umask, time
+another workspace on another file system with another order of directories, under another host name, umask, time
 zone, language and environment, on one processor. All layers must be the same, so a lock gives the very build again.
 """
 
@@ -31,8 +31,8 @@ set -e
 hostname another-host
 umask 077
 mount -t tmpfs -o size=4g another "$1"
-mkdir "$1/home" "$1/tmp"
-export HOME="$1/home" TMPDIR="$1/tmp" TZ=Pacific/Chatham LANGUAGE=de LC_ALL=C.utf8 LANG=de_DE.UTF-8
+mkdir "$1/tmp"
+export TMPDIR="$1/tmp" TZ=Pacific/Chatham LANGUAGE=de LC_ALL=C.utf8 LANG=de_DE.UTF-8
 export SOURCE_DATE_EPOCH=1 ZSTD_CLEVEL=1 XZ_DEFAULTS=-1 TAR_OPTIONS=--numeric-owner DRACUT_KMODDIR_OVERRIDE=1
 comparison=$2
 shift 2
