@@ -61,8 +61,7 @@ def compare_initrds(first: str, second: str, run: Runner, scratch: str) -> t.Ite
     found = list(compare_listings(*sides))
     names = [list(side) for side in sides]
     if not found and names[0] != names[1]:
-        pairs = enumerate(zip(*names, strict=True))
-        place = next(index for index, (one, other) in pairs if one != other)
+        place = [one == other for one, other in zip(*names, strict=True)].index(False)
         found = [Difference(f"entry {place} of the archive", "order of the files", names[0][place], names[1][place])]
     if found:
         yield from found
