@@ -28,6 +28,7 @@ TOOL_PACKAGES = {
     "btrfs": "btrfs-progs",
     "bwrap": "bubblewrap",
     "debugfs": "e2fsprogs",
+    "dump.erofs": "erofs-utils",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "fsck.erofs": "erofs-utils",

@@ -131,6 +131,24 @@ options:
     type: list
     elements: str
     default: []
+  lock:
+    description:
+      - A lock file that M(liveforge.images.live_lock) wrote. Exactly its packages are installed, to the byte, whatever
+        the repositories offer as newest.
+      - Each package comes from O(cache), or from O(repositories) when they still have it. One that cannot be had, or
+        has another SHA-256, is an error.
+      - A lock that was made for another O(release), O(architecture), O(variant), O(recommends), or for other
+        O(packages), O(bootstrap_packages) or O(packages_exclude), is an error, too. O(repositories) may differ, for
+        example to name a snapshot.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      content:
+        description: Text of the file.
+        type: str
+      src:
+        description: Path on the controller. Exactly one of O(lock.content) and O(lock.src) is needed.
+        type: str
   variant:
     description: Set of packages to start from, see C(mmdebstrap(1)).
     type: str
@@ -370,6 +388,7 @@ options:
     type: path
     default: /var/cache/liveforge
 seealso:
+  - module: liveforge.images.live_lock
   - module: liveforge.images.live_squashfs
   - module: liveforge.images.live_dracut
 """
@@ -445,6 +464,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration, archives
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
     declared_repositories,
@@ -453,6 +473,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import declared_scripts
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.tree import RootTree, host_architecture
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
+from ansible_collections.liveforge.images.plugins.module_utils._text_option import text_of
 
 _NAMES = {"type": "list", "elements": "str", "default": []}
 _SHIPPED = {
@@ -505,6 +526,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "packages": _NAMES,
     "bootstrap_packages": _NAMES,
     "packages_exclude": _NAMES,
+    "lock": {"type": "dict", "options": {"content": {"type": "str"}, "src": {"type": "str"}}},
     "variant": {
         "type": "str",
         "choices": ["essential", "apt", "minbase", "important", "standard"],
@@ -580,6 +602,7 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         if options["repositories"]
         else default_repositories(options["distribution"], options["release"], options["mirror"])
     )
+    lock = text_of(options, "lock")
     packages = PackageTree(
         options["dest"] + ".packages",
         repositories=[repository for repository in repositories if not repository.imageonly],
@@ -594,6 +617,7 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         excluded=options["packages_exclude"],
         archives=archives(options, "bootstrap"),
         kiwi=KiwiInterface.from_options(options),
+        lock=PackageLock.parse(lock) if lock is not None else None,
     )
     return RootTree(
         options["dest"],

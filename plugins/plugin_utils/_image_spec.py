@@ -20,6 +20,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     PERSISTENCE_ARGUMENTS,
     LiveFeatures,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.modules import (
     live_dracut,
@@ -126,6 +127,7 @@ class ImageSpec:
         for option in _TEXTS:
             if isinstance(self.options[option], str):
                 self.options[option] = {"src": self.options[option]}
+        self._take_date_of_lock(find)
         self._complete()
         self._require_sources(find)
         self._validate_stages(find)
@@ -212,6 +214,25 @@ class ImageSpec:
             options["displayname"] = options["name"]
         if options["boot_packages"] is None:
             options["boot_packages"] = boot_packages(options)
+
+    def _take_date_of_lock(self, find: t.Callable[[str], str]) -> None:
+        """Without a date of its own, an image has that of its lock: that of the newest repository back then."""
+        lock = self.options["lock"]
+        if lock is None:
+            return
+        if not isinstance(lock, t.Mapping):
+            raise StageError(
+                f"lock: {lock!r} is neither a path on the controller nor a dictionary with src or content."
+            )
+        if lock.get("src") is not None and lock.get("remote_src"):
+            raise StageError("lock.remote_src: a lock is read on the controller. Give its path there as lock.")
+        try:
+            text = with_text("lock", lock, find).get("content")
+        except StageError as problem:
+            raise StageError(f"{problem.message} The playbook liveforge.images.lock makes it.") from problem
+        # Without a text, the stage says what is missing.
+        if self.options["source_date_epoch"] is None and text is not None:
+            self.options["source_date_epoch"] = PackageLock.parse(text).source_date_epoch
 
     def _require_sources(self, find: t.Callable[[str], str]) -> None:
         for option in _SOURCES:

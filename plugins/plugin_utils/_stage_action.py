@@ -26,7 +26,7 @@ SHIPPED = {
     "live_iso": ("cdroot_archives",),
 }
 # Options of each module that are a text, given as such or as a file on the controller.
-TEXTS = {"live_iso": ("grub_template", "edit_boot_config")}
+TEXTS = {"live_iso": ("grub_template", "edit_boot_config"), "live_rootfs": ("lock",)}
 # Those whose items are scripts.
 _SCRIPTS = ("post_bootstrap_scripts", "scripts", "images_scripts")
 # What this collection brings along itself; it goes to the build host like something of the user's.

@@ -23,6 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     contradictions,
     overlay_size_problems,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._text_option import text_of
 
 OUTPUT_TERMINALS = ("console", "gfxterm", "serial")
 INPUT_TERMINALS = ("console", "serial")
@@ -133,29 +134,6 @@ class IsoOptions:
             persistent_label=persistent_label,
             arguments=tuple(command_line.split(self.kernelcmdline)),
         )
-
-
-def text_of(parameters: t.Mapping[str, t.Any], option: str) -> str | None:
-    """The text of an option that takes ``content`` or ``src``; the action plugin has read what lies on the controller.
-
-    Raises:
-        StageError: neither or both are given, or the file on this host cannot be read.
-    """
-    item = parameters[option]
-    if item is None:
-        return None
-    if (item.get("content") is None) == (item.get("src") is None):
-        raise StageError(f"{option}: give either content or src.")
-    if item.get("content") is not None:
-        return t.cast("str", item["content"])
-    try:
-        with open(item["src"], encoding="utf-8") as stream:
-            return stream.read()
-    except (OSError, ValueError) as problem:
-        raise StageError(
-            f"{option}.src: {item['src']} cannot be read on the build host as text: {problem}. Without remote_src it "
-            "is looked up on the controller, by the action plugin of the module."
-        ) from problem
 
 
 def _default_table(firmware: str, features: LiveFeatures) -> str:

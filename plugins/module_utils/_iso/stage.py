@@ -29,7 +29,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect impo
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import add_content_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry, menu_entries
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
-from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions, text_of
+from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
@@ -44,6 +44,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     input_artifact,
     require_space,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._text_option import text_of
 
 # Boot loaders, EFI partition, directories: everything beside the inputs, generously.
 _OVERHEAD = 64 << 20

@@ -16,12 +16,14 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import (
     Tree,
     offline_sandbox,
     unpack_commands,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
@@ -57,6 +59,7 @@ class PackageTree(Stage):
         scripts: run inside the tree once its essential packages are there (KIWI: post_bootstrap.sh).
         kiwi: KIWI's interface for the scripts, or None.
         cache: folder on the build host that keeps packages and package lists between builds.
+        lock: the very packages to install, or None for the newest ones.
     """
 
     name = "live_rootfs packages"
@@ -77,6 +80,7 @@ class PackageTree(Stage):
         excluded: t.Sequence[str] = (),
         archives: t.Sequence[Tree] = (),
         kiwi: KiwiInterface | None = None,
+        lock: PackageLock | None = None,
         source_date_epoch: int | None,
     ) -> None:
         super().__init__(output, source_date_epoch)
@@ -91,6 +95,7 @@ class PackageTree(Stage):
         self.excluded = sorted(set(excluded))
         self.archives = list(archives)
         self.kiwi = kiwi if scripts else None
+        self.lock = lock
 
     def validate(self) -> None:
         for option, names in (("packages", self.packages), ("bootstrap_packages", self.bootstrap_packages)):
@@ -108,6 +113,20 @@ class PackageTree(Stage):
                     f"packages_exclude: {package!r} is not the name of a Debian package "
                     "(lower-case letters, digits, plus, minus and dots)."
                 )
+        if self.lock is not None:
+            self.lock.check(self._declared())
+
+    def _declared(self) -> dict[str, t.Any]:
+        """What apt's choice of packages follows from; where they come from may change, as long as they are the same."""
+        return {
+            "release": self.repositories[0].suite,
+            "architecture": self.architecture,
+            "variant": self.variant,
+            "recommends": self.recommends,
+            "packages": self.packages,
+            "bootstrap_packages": self.bootstrap_packages,
+            "packages_exclude": self.excluded,
+        }
 
     def inputs(self) -> dict[str, t.Any]:
         return {
@@ -136,6 +155,8 @@ class PackageTree(Stage):
             ]
         if self.kiwi is not None:
             found["kiwi"] = self.kiwi.inputs(self.scripts)
+        if self.lock is not None:
+            found["lock"] = self.lock.identity()
         return found
 
     def shipped(self) -> list[Shipped]:
@@ -167,24 +188,46 @@ class PackageTree(Stage):
         folder = scratch_folder(self.output, "sources")
         try:
             sources = os.path.join(folder, "image.sources")
+            record = ArchiveRecord(folder, self.repositories)
+            locked = self._locked_repository(work, folder)
             with open(sources, "w", encoding="utf-8") as stream:
                 stream.write(
-                    "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+                    locked.sources()
+                    if locked is not None
+                    else "\n".join(
+                        repository.sources(repository.keyring_file(folder)) for repository in self.repositories
+                    )
                 )
             work.progress.step("reading package lists")
             work.run.run(
-                self._command(work.target, sources, folder),
+                self._command(work.target, sources, folder, record, locked),
                 task="installing packages",
                 namespaces=True,
                 extra_environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"},
                 on_line=_InstallProgress(work.progress).line,
                 hint=self._cause,
             )
+            return {"archive": self._archive(record)}
         finally:
             remove(folder)
-        return {}
 
-    def _command(self, target: str, sources: str, folder: str) -> list[str]:
+    def _locked_repository(self, work: Work, folder: str) -> LockedRepository | None:
+        if self.lock is None:
+            return None
+        locked = LockedRepository(self.lock, self.repositories, self.architecture, self.cache, folder)
+        locked.make(work.run, work.progress.step)
+        return locked
+
+    def _archive(self, record: ArchiveRecord) -> dict[str, t.Any]:
+        """Where the packages came from; those of a lock as the lock has it."""
+        if self.lock is None:
+            return {"declared": self._declared(), **record.facts()}
+        self.lock.check_installed(record.installed())
+        return self.lock.facts()
+
+    def _command(
+        self, target: str, sources: str, folder: str, record: ArchiveRecord, locked: LockedRepository | None
+    ) -> list[str]:
         command = [
             "mmdebstrap",
             "--mode=root",
@@ -203,12 +246,16 @@ class PackageTree(Stage):
         if self.recommends:
             command.append("--aptopt=APT::Install-Recommends true")
         if self.packages:
-            command.append("--include=" + ",".join(self.packages))
-        if any(repository.is_local() for repository in self.repositories):
+            # Which version of which suite is the lock's business.
+            names = self.packages if locked is None else sorted({re.split("[=/]", name)[0] for name in self.packages})
+            command.append("--include=" + ",".join(names))
+        if locked is None and any(repository.is_local() for repository in self.repositories):
             command.append(f"--hook-dir={_FILE_MIRROR_HOOKS}")
-        command += self._cache_hooks()
-        command += self._apt_hooks(folder)
+        command += self._cache_hooks(None if locked is None else locked.packages)
+        if locked is None:
+            command += self._apt_hooks(folder)
         command += [f"--essential-hook={hook}" for hook in self._bootstrap(target, folder)]
+        command.append(f"--customize-hook={record.hook()}")
         return [*command, self.repositories[0].suite, target, sources]
 
     def _apt_hooks(self, folder: str) -> list[str]:
@@ -242,7 +289,10 @@ class PackageTree(Stage):
     def _bootstrap(self, target: str, folder: str) -> t.Iterator[str]:
         """Shell commands for the moment when the essential packages are there and all others are not."""
         if self.bootstrap_packages:
-            yield f"{_APT_FROM_OUTSIDE} {shlex.join(self.bootstrap_packages)}"
+            names = self.bootstrap_packages
+            if self.lock is not None:
+                names = sorted({re.split("[=/]", name)[0] for name in names})
+            yield f"{_APT_FROM_OUTSIDE} {shlex.join(names)}"
         for tree in self.archives:
             sandbox = offline_sandbox(target, self.source_date_epoch)
             for command in unpack_commands(tree, sandbox):
@@ -268,13 +318,18 @@ class PackageTree(Stage):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."
         return _installation_cause(output)
 
-    def _cache_hooks(self) -> list[str]:
-        """Hooks that bring cached packages and lists in before apt runs, and new ones back after it."""
+    def _cache_hooks(self, packages: str | None) -> list[str]:
+        """Hooks that bring cached packages and lists in before apt runs, and new ones back after it.
+
+        Args:
+            packages: folder with the only packages to bring in, and then no lists; None for all of the cache.
+        """
         archives = shlex.quote(os.path.join(self.cache, "archives"))
         lists = shlex.quote(os.path.join(self.cache, "lists"))
+        source = archives if packages is None else shlex.quote(packages)
         # Hard links where cache and tree share a file system. A package gets its name only when it is whole.
         fetch = (
-            f'for deb in {archives}/*.deb; do [ -e "$deb" ] || continue; '
+            f'for deb in {source}/*.deb; do [ -e "$deb" ] || continue; '
             'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
         )
         keep = (
@@ -284,7 +339,7 @@ class PackageTree(Stage):
         )
         fetch_lists = f'; cp -a {lists}/. "$1"/var/lib/apt/lists/'
         keep_lists = f'; find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +'
-        if any(repository.trusted for repository in self.repositories):
+        if packages is not None or any(repository.trusted for repository in self.repositories):
             # apt refuses a repository that it may trust without a check when it has a signed list of it, and a list
             # that was not checked must not get into other builds.
             fetch_lists = keep_lists = ""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
-from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kiwi_interface
@@ -81,6 +82,12 @@ class RootTree(Stage):
         return {"boot_fingerprint": self._boot_fingerprint()}
 
     def preflight(self) -> None:
+        if self.source_date_epoch is not None and self.source_date_epoch > time.time():
+            raise StageError(
+                f"source_date_epoch: {self.source_date_epoch} is later than the clock of the build host "
+                f"({time.time():.0f}), so files would keep the times at which they were written, which are others in "
+                "every build. Choose a time in the past, or set the clock."
+            )
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
@@ -94,6 +101,8 @@ class RootTree(Stage):
             task="copying the package tree",
         )
         self._configure(work)
+        if self.source_date_epoch is not None:
+            limit_times(work.target, self.source_date_epoch)
         forget_others(self.output, self._shipped())
         work.progress.step("reading the finished tree")
         return {
@@ -221,6 +230,14 @@ def _source_inputs(repository: Repository) -> t.Any:
     if repository.imageonly:
         return repository.inputs()
     return repository.keyring if repository.keys is None else "keys"
+
+
+def limit_times(root: str, limit: int) -> None:
+    """Give every entry of a tree that was modified later than ``limit`` (seconds since 1970) that time."""
+    nanoseconds = limit * 10**9
+    for path in (root, *(os.path.join(root, relative) for relative, dummy in walk(root))):
+        if os.lstat(path).st_mtime_ns > nanoseconds:
+            os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
 
 
 def kernel_versions(root: str) -> list[str]:

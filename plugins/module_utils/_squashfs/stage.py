@@ -47,6 +47,7 @@ class SquashfsStage(Stage):
     """
 
     name = "live_squashfs"
+    format_version = 2
 
     def __init__(
         self,
@@ -152,7 +153,7 @@ class SquashfsStage(Stage):
     def _build(self, work: Work, scratch: str) -> dict[str, t.Any]:
         compression = self.options.how_to_compress()
         rootfs_size = None
-        identity: str | None = str(uuid.UUID(hex=fingerprint(self.inputs())[:32], version=5))
+        identity: str | None = self._identity()
         if isinstance(compression, ErofsCompression):
             self._make_erofs(work, scratch, compression, str(identity))
         elif self.options.nested is not None:
@@ -172,6 +173,13 @@ class SquashfsStage(Stage):
             "uuid": identity,
             "dropped_attributes": self._dropped(),
         }
+
+    def _identity(self) -> str:
+        """UUID from what goes into the image alone, so that the same content gets the same one wherever it was made."""
+        inputs = self.inputs()
+        kept = {name: value for name, value in inputs.items() if name != "tools"}
+        kept["root"] = inputs["root"]["content"]
+        return str(uuid.UUID(hex=fingerprint(kept)[:32], version=5))
 
     def _pack_tree(self, work: Work, compression: Compression) -> None:
         packing = Packing(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
@@ -179,3 +180,63 @@ def test_role_documents_every_option() -> None:
 def _tasks() -> list[dict[str, t.Any]]:
     tasks = yaml.safe_load((ROLE / "tasks/build.yml").read_text())
     return [task for task in tasks if any(key.startswith("liveforge.") for key in task)]
+
+
+LOCK = {
+    "schema": 1,
+    "source_date_epoch": 1763200800,
+    "declared": {
+        "release": "bookworm",
+        "architecture": "amd64",
+        "variant": "minbase",
+        "recommends": False,
+        "packages": boot_packages(spec().options),
+        "bootstrap_packages": [],
+        "packages_exclude": [],
+    },
+    "repositories": {},
+    "packages": {},
+}
+
+
+def locked(folder: pathlib.Path, **options: t.Any) -> ImageSpec:
+    path = folder / "rescue.lock.json"
+    path.write_text(json.dumps(LOCK))
+    return spec(lock=str(path), **options)
+
+
+def test_a_lock_gives_all_stages_its_date(tmp_path: pathlib.Path) -> None:
+    result = locked(tmp_path).result()
+    stages = ("rootfs", "dracut", "squashfs", "iso", "result")
+    assert [result[stage]["source_date_epoch"] for stage in stages] == [1763200800] * 5
+    assert result["rootfs"]["lock"] == {"src": str(tmp_path / "rescue.lock.json")}
+    assert locked(tmp_path, source_date_epoch=7).result()["iso"]["source_date_epoch"] == 7
+
+
+def test_a_lock_for_other_packages_is_refused_before_anything_is_changed(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(StageError) as refused:
+        locked(tmp_path, packages=["htop"])
+    assert "lock: it was made for another declaration: packages (+htop). Renew it" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [
+        ({}, "lock: give either content or src."),
+        ({"content": "x", "src": "y"}, "lock"),
+        ({"content": "x"}, "lock: the file is no lock of live_lock"),
+        (["x"], "lock: ['x'] is neither a path on the controller nor a dictionary with src or content."),
+        ({"src": "/x", "remote_src": True}, "lock.remote_src: a lock is read on the controller."),
+    ],
+)
+def test_what_is_no_lock_is_refused(lock: t.Any, message: str) -> None:
+    with pytest.raises(StageError) as refused:
+        spec(lock=lock)
+    assert message in refused.value.message
+
+
+def test_a_missing_lock_says_how_to_make_it(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(StageError) as refused:
+        spec(lock=str(tmp_path / "none.lock.json"))
+    assert "lock.src: " in refused.value.message
+    assert "The playbook liveforge.images.lock makes it." in refused.value.message

@@ -1,0 +1,242 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Locks: what live_lock writes, and what builds from it do while the mirror moves on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+import playbook
+
+DEBIAN = {
+    "name": "debian",
+    "uri": "http://deb.debian.org/debian",
+    "suite": "bookworm",
+    "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+}
+
+
+@pytest.fixture(scope="module")
+def workspace() -> t.Iterator[pathlib.Path]:
+    folder = playbook.CACHE / "lock-test"
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    (folder / "cache").mkdir(parents=True)
+    # Packages of Debian may come from the host's cache, but those made here stay out of it.
+    archives = pathlib.Path("/var/cache/liveforge/archives")
+    if archives.exists():
+        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+class Site:
+    """A flat repository of one's own with one package, whose versions come and go."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder / "site"
+        self._package = folder / "package"
+
+    def offer(self, version: str, text: str = "") -> str:
+        """Have this version and no other; returns the SHA-256 of the package."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._package, ignore_errors=True)
+        self.folder.mkdir()
+        fields = f"Package: site-tool\nVersion: {version}\nArchitecture: all\nMaintainer: Site <site@example.org>\n"
+        control = self._package / "DEBIAN/control"
+        control.parent.mkdir(parents=True)
+        control.write_text(f"{fields}Description: tool {text}\n")
+        deb = self.folder / f"site-tool_{version}_all.deb"
+        subprocess.run(
+            ["dpkg-deb", "--root-owner-group", "--build", str(self._package), str(deb)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"},
+        )
+        content = deb.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        index = f"{fields}Description: tool {text}\nFilename: ./{deb.name}\nSize: {len(content)}\nSHA256: {digest}\n"
+        (self.folder / "Packages").write_text(index)
+        (self.folder / "Release").write_text(
+            "Suite: site\nDate: Sat, 01 Nov 2025 00:00:00 UTC\nArchitectures: amd64 all\n"
+            f"SHA256:\n {hashlib.sha256(index.encode()).hexdigest()} {len(index)} Packages\n"
+        )
+        return digest
+
+
+@pytest.fixture(scope="module")
+def site(workspace: pathlib.Path) -> Site:
+    return Site(workspace)
+
+
+def options(workspace: pathlib.Path, **changed: t.Any) -> dict[str, t.Any]:
+    return {
+        "dest": str(workspace / "rootfs"),
+        "release": "bookworm",
+        "variant": "essential",
+        "lock_timeout": 0,
+        "cache": str(workspace / "cache"),
+        "packages": ["site-tool"],
+        "repositories": [
+            DEBIAN,
+            {"name": "site", "uri": f"copy://{workspace}/site", "suite": "./", "trusted": True},
+        ],
+        **changed,
+    }
+
+
+def build(workspace: pathlib.Path, lock: pathlib.Path | None = None, **changed: t.Any) -> dict[str, t.Any]:
+    if lock is not None:
+        changed["lock"] = {"src": str(lock)}
+    return playbook.module("live_rootfs", options(workspace, **changed), workspace)
+
+
+def write_lock(workspace: pathlib.Path, lock: pathlib.Path, *arguments: str) -> dict[str, t.Any]:
+    """Run live_lock as a user would; returns its result and what ansible-playbook printed."""
+    task = {"liveforge.images.live_lock": {"root": str(workspace / "rootfs"), "dest": str(lock)}, "register": "told"}
+    keep = {
+        "ansible.builtin.copy": {"content": "{{ told | to_json }}", "dest": str(workspace / "told.json")},
+        "check_mode": False,
+        "diff": False,
+    }
+    play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [task, keep]}
+    (workspace / "lock.yml").write_text(json.dumps([play]))
+    program = pathlib.Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [str(program), str(workspace / "lock.yml"), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {**json.loads((workspace / "told.json").read_text()), "printed": done.stdout}
+
+
+@pytest.fixture(scope="module")
+def first(workspace: pathlib.Path, site: Site) -> str:
+    """A build with version 1.0; the SHA-256 of the package."""
+    digest = site.offer("1.0")
+    result = build(workspace)
+    assert not result.get("failed"), result
+    return digest
+
+
+@pytest.fixture(scope="module")
+def lock(workspace: pathlib.Path, first: str) -> pathlib.Path:
+    path = workspace / "locks/image.lock.json"
+    foreseen = write_lock(workspace, path, "--check")
+    assert foreseen["changed"] and not path.exists()
+    told = write_lock(workspace, path)
+    assert told["changed"] and told["dest"] == str(path)
+    assert "+site-tool 1.0" in told["changes"]
+    return path
+
+
+def test_lock_tells_versions_digests_and_origins(lock: pathlib.Path, first: str) -> None:
+    document = json.loads(lock.read_text())
+    assert document["packages"]["site-tool"] == {
+        "version": "1.0",
+        "architecture": "all",
+        "sha256": first,
+        "priority": "optional",
+        "repository": "site",
+        "file": "./site-tool_1.0_all.deb",
+    }
+    dpkg = document["packages"]["dpkg"]
+    assert (dpkg["repository"], dpkg["file"].startswith("pool/main/d/dpkg/")) == ("debian", True)
+    assert document["repositories"]["debian"]["date"].endswith("UTC")
+    assert document["source_date_epoch"] > 1700000000
+
+
+def test_locking_again_changes_nothing(workspace: pathlib.Path, lock: pathlib.Path) -> None:
+    before = lock.stat().st_mtime_ns
+    told = write_lock(workspace, lock)
+    assert not told["changed"] and told["changes"] == []
+    assert lock.stat().st_mtime_ns == before
+
+
+def test_diff_shows_the_packages_that_change(workspace: pathlib.Path, lock: pathlib.Path) -> None:
+    older = workspace / "older.lock.json"
+    older.write_text(lock.read_text().replace('"site-tool": {"version": "1.0"', '"site-tool": {"version": "0.9"'))
+    told = write_lock(workspace, older, "--check", "--diff")
+    assert told["changes"] == ["site-tool 0.9 -> 1.0"]
+    lines = [line for line in told["printed"].splitlines() if line.startswith(("-  ", "+  "))]
+    assert len(lines) == 2 and all('"site-tool"' in line for line in lines)
+
+
+def test_a_build_from_a_lock_installs_it_whatever_is_newest(
+    workspace: pathlib.Path, site: Site, lock: pathlib.Path
+) -> None:
+    site.offer("2.0")
+    result = build(workspace, lock)
+    assert not result.get("failed"), (workspace / "rootfs.packages.log").read_text()[-3000:]
+    assert result["packages"]["site-tool"] == "1.0"
+    assert build(workspace, lock)["changed"] is False
+    # What it is made of comes from the lock, so locking it once more gives the same file.
+    assert not write_lock(workspace, lock)["changed"]
+    sources = (workspace / "rootfs/etc/apt/sources.list.d/debian.sources").read_text()
+    assert "URIs: http://deb.debian.org/debian" in sources
+    left = subprocess.run(
+        ["grep", "-rlF", str(workspace), str(workspace / "rootfs/etc/apt")], stdout=subprocess.PIPE, check=False
+    )
+    assert left.stdout.decode().splitlines() == [str(workspace / "rootfs/etc/apt/sources.list.d/site.sources")]
+
+
+def forget(workspace: pathlib.Path) -> None:
+    (workspace / "cache/archives/site-tool_1.0_all.deb").unlink(missing_ok=True)
+
+
+def test_a_package_that_is_gone_is_named(workspace: pathlib.Path, site: Site, lock: pathlib.Path, first: str) -> None:
+    site.offer("2.0")
+    forget(workspace)
+    failed = build(workspace, lock, dest=str(workspace / "other"))
+    assert failed.get("failed")
+    for part in ("site-tool 1.0", first, "is not in the cache", "the repositories have 2.0", "check_valid_until"):
+        assert part in failed["msg"]
+    assert not (workspace / "other").exists()
+
+
+def test_other_bytes_of_the_same_version_are_refused(
+    workspace: pathlib.Path, site: Site, lock: pathlib.Path, first: str
+) -> None:
+    other = site.offer("1.0", "rebuilt")
+    forget(workspace)
+    failed = build(workspace, lock, dest=str(workspace / "other"))
+    assert failed.get("failed")
+    assert f"site-tool 1.0 was locked with SHA-256 {first}, but the repositories have it with {other}" in failed["msg"]
+
+
+def test_a_tampered_package_in_the_cache_is_not_used(
+    workspace: pathlib.Path, site: Site, lock: pathlib.Path, first: str
+) -> None:
+    assert site.offer("1.0") == first
+    forget(workspace)
+    cached = workspace / "cache/archives/site-tool_1.0_all.deb"
+    cached.write_bytes((workspace / "site/site-tool_1.0_all.deb").read_bytes()[:-1] + b"x")
+    result = build(workspace, lock, dest=str(workspace / "other"))
+    assert not result.get("failed"), (workspace / "other.packages.log").read_text()[-3000:]
+    assert result["packages"]["site-tool"] == "1.0"
+    subprocess.run(["rm", "-rf", str(workspace / "other"), str(workspace / "other.packages")], check=True)
+
+
+def test_a_package_that_the_lock_does_not_have(workspace: pathlib.Path, lock: pathlib.Path) -> None:
+    failed = build(workspace, lock, packages=["site-tool", "hello"], _ansible_check_mode=True)
+    assert failed.get("failed")
+    assert "lock: it was made for another declaration: packages (+hello). Renew it" in failed["msg"]
+
+
+def test_a_tree_of_an_unknown_build_cannot_be_locked(workspace: pathlib.Path) -> None:
+    failed = playbook.module("live_lock", {"root": str(workspace / "nothing"), "dest": "x"}, workspace)
+    assert failed.get("failed") and "nothing is recorded of where the packages" in failed["msg"]

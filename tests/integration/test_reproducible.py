@@ -1,0 +1,186 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two builds of one image are the same bytes, however different the places are in which they are made.
+
+The first build takes the newest packages, and its lock is written. The second one is made from the lock: later, in
+another workspace on another file system with another order of directories, under another host name, umask, time
+zone, language and environment, on one processor. All layers must be the same, so a lock gives the very build again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+import playbook
+
+EPOCH = 1763200800
+DAY = 24 * 3600
+
+# All that may leak from the caller into tools. The compressors and tar read options from variables of their own.
+_OTHER_PLACE = """\
+set -e
+hostname another-host
+umask 077
+mount -t tmpfs -o size=4g another "$1"
+mkdir "$1/tmp"
+export TMPDIR="$1/tmp" TZ=Pacific/Chatham LANGUAGE=de LC_ALL=C.utf8 LANG=de_DE.UTF-8
+export SOURCE_DATE_EPOCH=1 ZSTD_CLEVEL=1 XZ_DEFAULTS=-1 TAR_OPTIONS=--numeric-owner DRACUT_KMODDIR_OVERRIDE=1
+comparison=$2
+shift 2
+"$@"
+unset SOURCE_DATE_EPOCH
+"$COMPARING_PYTHON" -m ansible_collections.liveforge.images.plugins.modules.live_compare \\
+    "$comparison/compare.json" > "$comparison/compared.json"
+"""
+
+CASES = [
+    pytest.param("bookworm", "overlay", "squashfs", id="bookworm-overlay-squashfs"),
+    pytest.param("trixie", "dmsquash", "ext4", id="trixie-dmsquash-ext4"),
+    pytest.param("trixie", "overlay", "squashfs", id="trixie-overlay-squashfs", marks=pytest.mark.full),
+    pytest.param("bookworm", "dmsquash", "ext4", id="bookworm-dmsquash-ext4", marks=pytest.mark.full),
+    pytest.param("bookworm", "overlay", "ext4", id="bookworm-overlay-ext4", marks=pytest.mark.full),
+    pytest.param("bookworm", "dmsquash", "squashfs", id="bookworm-dmsquash-squashfs", marks=pytest.mark.full),
+    pytest.param("bookworm", "overlay", "xfs", id="bookworm-overlay-xfs", marks=pytest.mark.full),
+    pytest.param("bookworm", "overlay", "btrfs", id="bookworm-overlay-btrfs", marks=pytest.mark.full),
+    pytest.param("bookworm", "overlay", "erofs", id="bookworm-overlay-erofs", marks=pytest.mark.full),
+]
+
+
+@pytest.fixture
+def workspace() -> t.Iterator[pathlib.Path]:
+    folder = playbook.CACHE / "reproducible-test"
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def overlay(folder: pathlib.Path, names: t.Sequence[str]) -> pathlib.Path:
+    """A tree of the user's own, made in the order of ``names``, as a checkout makes it at any time and in any order."""
+    (folder / "etc/own").mkdir(parents=True)
+    for name in names:
+        (folder / "etc/own" / name).write_text(name)
+        (folder / "etc/own" / name).chmod(0o644)
+    for path in (folder, folder / "etc", folder / "etc/own"):
+        path.chmod(0o755)
+    return folder
+
+
+def declared(workspace: pathlib.Path, own: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
+    return playbook.small_image(
+        "twice",
+        workspace,
+        source_date_epoch=EPOCH,
+        packages=[
+            "openssh-server",
+            "locales",
+            "tzdata",
+            "sudo",
+            "man-db",
+            "python3",
+            "fontconfig",
+            "ca-certificates",
+            "vim-tiny",
+            "systemd-resolved",
+            "shared-mime-info",
+            "dictionaries-common",
+            "less",
+            "lvm2",
+        ],
+        locale="de_DE.UTF-8",
+        timezone="Europe/Berlin",
+        groups=[{"name": "team"}, {"name": "crew", "system": True}],
+        overlays=[{"src": str(own)}],
+        scripts=[{"content": "date > /etc/own/written-by-a-script; rm /etc/own/written-by-a-script\n"}],
+        mediacheck=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(("release", "flags", "filesystem"), CASES)
+def test_two_builds_are_the_same_bytes(workspace: pathlib.Path, release: str, flags: str, filesystem: str) -> None:
+    options = {"release": release, "flags": flags, "filesystem": filesystem}
+    names = [f"file-{number}" for number in range(40)]
+    image = declared(workspace / "first", overlay(workspace / "own-1", names), **options)
+    run = playbook.build([image], workspace)
+    assert run.status == 0, run.output[-4000:]
+    first = workspace / "first/twice"
+    told = playbook.module("live_lock", {"root": str(first / "rootfs"), "dest": "unused"}, workspace)
+    (workspace / "twice.lock.json").write_text(told["content"])
+
+    own = overlay(workspace / "own-2", names[::-1])
+    other = workspace / "second"
+    other.mkdir()
+    again = declared(other, own, lock=str(workspace / "twice.lock.json"), **options)
+    comparing = {"first": str(first), "second": str(other / "twice"), "scratch": str(workspace)}
+    (workspace / "compare.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": comparing}))
+    prefix = ["unshare", "--mount", "--uts", "taskset", "--cpu-list", "0", "env", f"COMPARING_PYTHON={sys.executable}"]
+    prefix += ["sh", "-c", _OTHER_PLACE, "sh", str(other), str(workspace)]
+    run = playbook.build([again], workspace, prefix=prefix)
+    assert run.status == 0, run.output[-4000:]
+
+    compared = json.loads((workspace / "compared.json").read_text())
+    assert not compared.get("failed"), compared
+    assert compared["identical"], compared["msg"]
+    assert [layer["layer"] for layer in compared["layers"]] == ["root tree", "kernel", "initrd", "packed root", "ISO"]
+    assert_no_date_but_the_declared_one(first / "rootfs")
+
+
+def assert_no_date_but_the_declared_one(root: pathlib.Path) -> None:
+    """Both builds are of one day, so what tells the day must be looked for."""
+    for line in (root / "etc/shadow").read_text().splitlines():
+        assert int(line.split(":")[2]) == EPOCH // DAY, line
+    late = [path for path in root.rglob("*") if path.lstat().st_mtime > EPOCH]
+    assert late == []
+    assert os.stat(root).st_mtime <= EPOCH
+
+
+def run_playbook(
+    name: str, workspace: pathlib.Path, images: list[dict[str, t.Any]], *arguments: str
+) -> tuple[int, str]:
+    variables = workspace / "images.json"
+    variables.write_text(json.dumps({"live_images": images, "live_second_workspace": str(workspace / "again")}))
+    program = pathlib.Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [str(program), str(playbook.ROOT / "playbooks" / name), "-e", f"@{variables}", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.full
+def test_playbooks_lock_and_prove(workspace: pathlib.Path) -> None:
+    """What users run: lock an image that has no lock yet, and prove it; a difference is named."""
+    lock = workspace / "locks/twice.lock.json"
+    image = playbook.small_image("twice", workspace / "first", lock=str(lock))
+    status, output = run_playbook("lock.yml", workspace, [image], "--check", "--diff")
+    assert status == 0, output[-4000:]
+    assert '+  "dracut": {"version"' in output
+    assert not lock.exists()
+    status, output = run_playbook("lock.yml", workspace, [image])
+    assert status == 0, output[-4000:]
+    assert "dracut" in json.loads(lock.read_text())["packages"]
+    assert not (workspace / "first/twice/lock").exists()
+    status, output = run_playbook("prove-reproducible.yml", workspace, [image])
+    assert status == 0, output[-4000:]
+    assert "The same, byte for byte: root tree, kernel, initrd, packed root, ISO." in output
+    assert not (workspace / "again/twice").exists()
+    chance = {**image, "scripts": [{"content": "head -c 8 /dev/urandom > /etc/build-id\n"}]}
+    status, output = run_playbook("prove-reproducible.yml", workspace, [chance])
+    assert status != 0
+    assert "The same, byte for byte: kernel, initrd." in output
+    assert "root tree differs" in output and "etc/build-id: content (from byte 0)" in output
