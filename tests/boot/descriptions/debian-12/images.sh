@@ -1,0 +1,8 @@
+#!/bin/bash
+# shellcheck source=/dev/null
+test -f /.kconfig && . /.kconfig
+# shellcheck source=/dev/null
+test -f /.profile && . /.profile
+
+baseStripDocs
+exit 0
