@@ -64,6 +64,7 @@ class Session:
             "machine": machine.describe(plan.work),
             "tools": {},
             "unavailable": {},
+            "warming": [],
             "runs": [],
         }
 
@@ -104,7 +105,7 @@ class Session:
     def _warm(self, mirror: str) -> None:
         """Build once with each tool, unless that was done today, so that all that it downloads is there.
 
-        These builds do not count.
+        These builds do not count. Their images are booted, so that one that does not boot is found before the rounds.
         """
         failed: dict[str, str] = {}
         for family in dict.fromkeys(tool.family for tool, dummy in self.usable):
@@ -120,6 +121,9 @@ class Session:
             warming.tree.mkdir(parents=True, exist_ok=True)
             warming.cache.mkdir(parents=True, exist_ok=True)
             run = self._build(warming, scenarios.COLD, wanted, mirror, 0)
+            if run["failure"] is None:
+                self._look(warming, scenarios.COLD, 0, run)
+            self.document["warming"].append(run)
             warming.clear()
             if run["failure"] is not None:
                 failed[family] = f"the first build, which downloads, failed: {run['failure']}"
