@@ -165,11 +165,14 @@ class PackageTree(Stage):
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = scratch_folder(self.output, "sources")
+        keyrings = scratch_folder(self.output, "keyrings")
+        # apt checks signatures as user _apt, who must get to the keyrings; everything else stays private.
+        os.chmod(keyrings, 0o755)
         try:
             sources = os.path.join(folder, "image.sources")
             with open(sources, "w", encoding="utf-8") as stream:
                 stream.write(
-                    "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+                    "\n".join(repository.sources(repository.keyring_file(keyrings)) for repository in self.repositories)
                 )
             work.progress.step("reading package lists")
             work.run.run(
@@ -182,6 +185,7 @@ class PackageTree(Stage):
             )
         finally:
             remove(folder)
+            remove(keyrings)
         return {}
 
     def _command(self, target: str, sources: str, folder: str) -> list[str]:
