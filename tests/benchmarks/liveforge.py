@@ -78,6 +78,13 @@ class Liveforge(Tool):
         result = json.loads(self._results().read_text())[0]
         return {key: result[key] for key in ("path", "changed", "reason", "seconds", "stages")}
 
+    def reason(self, output: str) -> str:
+        if self._results().exists():
+            failed = [result["error"] for result in json.loads(self._results().read_text()) if "error" in result]
+            if failed:
+                return str(failed[0])[:300]
+        return super().reason(output)
+
     def environment(self) -> dict[str, str]:
         return {
             **super().environment(),

@@ -169,7 +169,8 @@ class Session:
             )
             run.update(dataclasses.asdict(usage))
             if usage.status != 0:
-                run["failure"] = f"exit status {usage.status}: {self._keep_log(log, run)}"
+                reason = tool.reason(log.read_text(errors="replace"))
+                run["failure"] = f"exit status {usage.status}: {reason} (log: {self._keep_log(log, run)})"
             else:
                 tool.iso().stat()
                 run["facts"] = tool.facts()
@@ -185,11 +186,10 @@ class Session:
         return run
 
     def _keep_log(self, log: pathlib.Path, run: t.Mapping[str, t.Any]) -> str:
-        """Copy a log to where it is not removed, and return its last line and its place."""
+        """Copy a log to where it is not removed, and return its name."""
         kept = self.plan.results.with_suffix(f".{run['tool']}-{run['scenario']}-{run['round']}.log")
         kept.write_bytes(log.read_bytes())
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1][:300] if lines else 'no output'} (log: {kept.name})"
+        return kept.name
 
     def _look(self, tool: Tool, scenario: Scenario, number: int, run: dict[str, t.Any]) -> None:
         """Read the image, and boot it: each cold one, and of the others one for each scenario, since they are alike."""

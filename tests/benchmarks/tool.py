@@ -10,12 +10,17 @@ import abc
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import typing as t
 
 from benchmarks.description import Description
 from benchmarks.scenarios import SCENARIOS, Scenario
+
+
+# Lines of output that are more likely than the last one to say what went wrong.
+_TELLING = re.compile(r"^E: |\berror\b|\bfailed\b", re.IGNORECASE)
 
 
 class Unavailable(Exception):
@@ -104,6 +109,12 @@ class Tool(abc.ABC):
     def facts(self) -> dict[str, t.Any]:
         """What the tool itself tells of the last build."""
         return {}
+
+    def reason(self, output: str) -> str:
+        """Why a build failed, in one line of what the tool said."""
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        telling = [line for line in lines if _TELLING.search(line)]
+        return (telling or lines or ["it said nothing"])[-1][:300]
 
     def clear(self) -> None:
         """Remove the tree, when nothing is mounted in it."""
