@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import sys
 import typing as t
 
@@ -148,6 +149,8 @@ def _command(options: argparse.Namespace) -> str:
 
 def main() -> int:
     options = parser().parse_args()
+    # Ended from outside, it cleans up as at its own end.
+    signal.signal(signal.SIGTERM, lambda number, dummy: sys.exit(128 + number))
     try:
         document = json.loads(options.earlier.read_text()) if options.earlier else measured(options)
         results = table.Results(document)

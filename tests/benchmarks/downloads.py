@@ -38,6 +38,8 @@ def mirror(folder: pathlib.Path, *, offline: bool) -> t.Iterator[str]:
     with open(folder / "output.log", "wb") as log:
         process = subprocess.Popen(
             [
+                # It must not outlive a benchmark that is killed.
+                *("setpriv", "--pdeathsig", "TERM", "--"),
                 str(PROGRAM),
                 "ForeGround=1",
                 f"Port={port}",

@@ -30,12 +30,3 @@ COMMAND_LINE = Scenario("cmdline", "kernel command line changed")
 # In this order in each round: each build starts from what the one before it left. A scenario that only liveforge knows
 # (one file changed in an image that names a base) goes behind FILE, with its own entry in Liveforge.scenarios.
 SCENARIOS = (COLD, UNCHANGED, FILE, PACKAGE, COMMAND_LINE)
-
-
-def named(name: str) -> Scenario:
-    """The scenario of a name.
-
-    Raises:
-        KeyError: there is none.
-    """
-    return {scenario.name: scenario for scenario in SCENARIOS}[name]

@@ -18,7 +18,6 @@ import typing as t
 from benchmarks.description import Description
 from benchmarks.scenarios import SCENARIOS, Scenario
 
-
 # Lines of output that are more likely than the last one to say what went wrong.
 _TELLING = re.compile(r"^E: |\berror\b|\bfailed\b", re.IGNORECASE)
 
