@@ -50,7 +50,7 @@ class Description:
         folder: pathlib.Path,
         mirror: str,
         *,
-        type_attributes: t.Mapping[str, str] | None = None,
+        type_attributes: t.Mapping[str, str | None] | None = None,
         without: t.Collection[str] = (),
     ) -> None:
         """Write it as a description directory.
@@ -58,15 +58,19 @@ class Description:
         Args:
             folder: the directory; files of an earlier state are replaced.
             mirror: where packages come from.
-            type_attributes: attributes of <type> to set.
+            type_attributes: attributes of <type> to set, or to remove with None.
             without: packages to leave out.
         """
         shutil.copytree(SOURCE, folder, dirs_exist_ok=True)
         document = self._document()
         for source in document.iterfind("repository/source"):
             source.set("path", mirror)
+        kind = t.cast("etree._Element", document.find("preferences/type"))
         for name, value in (type_attributes or {}).items():
-            t.cast("etree._Element", document.find("preferences/type")).set(name, value)
+            if value is None:
+                kind.attrib.pop(name, None)
+            else:
+                kind.set(name, value)
         for package in document.findall("packages/package"):
             if package.get("name") in without:
                 t.cast("etree._Element", package.getparent()).remove(package)

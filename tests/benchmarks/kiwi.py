@@ -81,7 +81,7 @@ class Kiwi(Tool):
         # Keeps Debian's packages from making an initrd of their own during the installation, in KIWI's favour.
         return {**super().environment(), "INITRD": "No"}
 
-    def _type_attributes(self) -> dict[str, str]:
+    def _type_attributes(self) -> dict[str, str | None]:
         """xz is what KIWI uses when nothing is said."""
         return {} if self.variant == "xz" else {"squashfscompression": self.variant}
 
@@ -100,7 +100,7 @@ class Kiwi(Tool):
 
 
 class DebianKiwi(Kiwi):
-    """KIWI 9.24 of Debian 12. It packs ext4 inside the squashfs, whatever is asked for."""
+    """KIWI 9.24 of Debian 12. It packs ext4 inside the squashfs, and lets nobody ask for anything else."""
 
     family = "kiwi-debian"
 
@@ -109,6 +109,9 @@ class DebianKiwi(Kiwi):
         if not pathlib.Path(self._program()).exists():
             raise Unavailable(f"{self._program()} is missing although the Debian package kiwi is installed")
         return version
+
+    def _type_attributes(self) -> dict[str, str | None]:
+        return {**super()._type_attributes(), "filesystem": None}
 
     def _program(self) -> str:
         return "/usr/bin/kiwi-ng"

@@ -37,12 +37,15 @@ def test_changes_add_up(tmp_path: pathlib.Path) -> None:
     description = Description()
     for scenario in scenarios.SCENARIOS:
         description = description.changed(scenario, "round-2")
-    description.write(tmp_path, MIRROR, type_attributes={"squashfscompression": "zstd"}, without=["zstd"])
+    description.write(
+        tmp_path, MIRROR, type_attributes={"squashfscompression": "zstd", "filesystem": None}, without=["zstd"]
+    )
     document = etree.parse(tmp_path / "config.xml").getroot()
     names = [package.get("name") for package in document.iterfind("packages/package")]
     assert EXTRA_PACKAGE in names and "zstd" not in names and "dracut" in names
     assert document.find("repository/source").get("path") == MIRROR
     kind = document.find("preferences/type")
+    assert kind.get("filesystem") is None
     assert (kind.get("squashfscompression"), "benchmark=round-2" in kind.get("kernelcmdline")) == ("zstd", True)
 
 
