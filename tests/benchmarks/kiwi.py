@@ -44,16 +44,19 @@ class Kiwi(Tool):
         config.write_text(self._runtime_config())
         output = self.tree / "output"
         root = output / "build/image-root"
+        # Its own place for temporary files is /var/tmp, where they would stay if it were killed.
+        temporary = self.tree / "temporary"
+        temporary.mkdir(exist_ok=True)
+        # fmt: off
         kiwi = [
             self._program(),
-            "--config",
-            str(config),
-            "--shared-cache-dir",
-            str(self.cache),
-            "--logfile",
-            str(self.tree / f"{scenario.name}.log"),
+            "--config", str(config),
+            "--shared-cache-dir", str(self.cache),
+            "--temp-dir", str(temporary),
+            "--logfile", str(self.tree / f"{scenario.name}.log"),
             "system",
         ]
+        # fmt: on
         create = [*kiwi, "create", "--root", str(root), "--target-dir", str(output)]
         if scenario == scenarios.COLD:
             build = [*kiwi, "build", "--description", str(source), "--target-dir", str(output)]
