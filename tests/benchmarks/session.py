@@ -201,6 +201,7 @@ class Session:
                 run["kernel_command_line"] = image.kernel_command_line
                 if not self._is_to_boot(tool, scenario, number, image.sha256):
                     return
+                run["busy_before_boot"] = round(measuring.wait_until_quiet(_QUIET, self.plan.quiet_seconds), 3)
                 booted = boots.boot(tool.iso(), folder, t.cast("str", self.plan.accelerator))
             except (boots.BootFailed, RuntimeError) as problem:
                 run["failure"] = f"the image was built, but: {problem}"
