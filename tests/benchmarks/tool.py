@@ -98,10 +98,13 @@ class Tool(abc.ABC):
         """
 
     def environment(self) -> dict[str, str]:
-        """The environment of the command."""
+        """The environment of the command, with a home of its own: settings and keys of root are not for it."""
+        home = self.tree / "home"
+        # gpg wants a place for its keys.
+        (home / ".gnupg").mkdir(parents=True, exist_ok=True, mode=0o700)
         return {
             "PATH": os.environ["PATH"],
-            "HOME": os.environ.get("HOME", "/root"),
+            "HOME": str(home),
             "LC_ALL": "C.UTF-8",
         }
 
