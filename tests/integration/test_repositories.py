@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import threading
 import typing as t
 
@@ -183,6 +184,17 @@ def built(workspace: pathlib.Path, declared: list[dict[str, t.Any]]) -> dict[str
 
 def test_packages_come_from_a_signed_repository_behind_a_login(built: dict[str, t.Any]) -> None:
     assert built["packages"]["site-tool"] == "1.0"
+
+
+def test_keys_work_where_apt_checks_signatures_as_its_own_user(
+    workspace: pathlib.Path, declared: list[dict[str, t.Any]]
+) -> None:
+    """mmdebstrap lets it do so when that user can get to the tree, which is not so below a home folder."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        result = rootfs(workspace, [declared[0]], dest=f"{folder}/rootfs")
+        assert not result.get("failed"), result["msg"]
+        assert "performed unsandboxed" not in pathlib.Path(folder, "rootfs.packages.log").read_text()
 
 
 def test_the_image_has_keys_and_sources_but_no_login(

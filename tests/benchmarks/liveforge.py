@@ -1,0 +1,102 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""liveforge itself: the collection of this checkout, through ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import sys
+import typing as t
+
+import playbook
+from benchmarks.description import Description
+from benchmarks.scenarios import Scenario
+from benchmarks.tool import Command, Tool, Unavailable, debian_version, remove_tree
+
+# In the cache of live_rootfs, what was downloaded. All else there may be results, which a cold build must not find.
+_DOWNLOADS = {"archives", "lists"}
+
+
+class Liveforge(Tool):
+    """Reads the KIWI description as it is. Its own compression is used instead of the xz that KIWI defaults to."""
+
+    family = "liveforge"
+    variants = ("", "smallest")
+    warming_variant = ""
+
+    def install(self) -> str:
+        for package in ("mmdebstrap", "squashfs-tools", "xorriso", "bubblewrap"):
+            debian_version(package)
+        if not self._ansible().exists():
+            raise Unavailable(f"{self._ansible()} is missing; run scripts/environment test")
+        for line in (playbook.ROOT / "galaxy.yml").read_text().splitlines():
+            if line.startswith("version:"):
+                return line.split()[1]
+        raise Unavailable("galaxy.yml names no version")
+
+    def start_cold(self) -> None:
+        self.clear()
+        if self.cache.exists():
+            for entry in self.cache.iterdir():
+                if entry.name not in _DOWNLOADS:
+                    remove_tree(entry) if entry.is_dir() else entry.unlink()
+
+    def command(self, scenario: Scenario, description: Description, mirror: str) -> Command:
+        source = self.tree / "description"
+        description.write(source, mirror)
+        variables = self.tree / "variables.json"
+        variables.write_text(
+            json.dumps(
+                {
+                    "description": str(source),
+                    "changes": {
+                        "workspace": str(self.tree / "workspace"),
+                        "cache": str(self.cache),
+                        **({"compression": self.variant} if self.variant else {}),
+                    },
+                    "live_results": str(self._results()),
+                }
+            )
+        )
+        self._results().unlink(missing_ok=True)
+        here = pathlib.Path(__file__).parent
+        return Command(
+            [str(self._ansible()), str(here / "liveforge.yml"), "-e", f"@{variables}"],
+            "ansible-playbook, the same each time",
+        )
+
+    def iso(self) -> pathlib.Path:
+        return pathlib.Path(self.facts()["path"])
+
+    def facts(self) -> dict[str, t.Any]:
+        if not self._results().exists():
+            raise FileNotFoundError(f"{self._results()} was not written")
+        result = json.loads(self._results().read_text())[0]
+        return {key: result[key] for key in ("path", "changed", "reason", "seconds", "stages")}
+
+    def reason(self, output: str) -> str:
+        if self._results().exists():
+            failed = [result["error"] for result in json.loads(self._results().read_text()) if "error" in result]
+            if failed:
+                return str(failed[0])[:300]
+        return super().reason(output)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **super().environment(),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+            "PATH": f"{self._ansible().parent}:{os.environ['PATH']}",
+        }
+
+    def _results(self) -> pathlib.Path:
+        return self.tree / "results.json"
+
+    @staticmethod
+    def _ansible() -> pathlib.Path:
+        return pathlib.Path(sys.executable).parent / "ansible-playbook"
