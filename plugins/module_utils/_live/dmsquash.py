@@ -25,7 +25,11 @@ import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import (
+    LiveFeatures,
+    Persistence,
+    device_mapper_problems,
+)
 
 # From this version on systemd-networkd in the initrd tells dracut that the network is up
 # (https://github.com/dracut-ng/dracut-ng/pull/388). Before, a boot from the network waits for ever.
@@ -178,19 +182,13 @@ def repair(folder: str, version: int) -> list[str]:
 
 def problems(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what the module cannot do."""
-    if features.overlay_type == "device-mapper":
-        if not features.nested:
-            yield (
-                f"overlay_type device-mapper does not work with filesystem {features.filesystem}: a device-mapper "
-                "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
-                "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
-            )
-        elif _makes_store(features):
-            yield (
-                "overlay_type device-mapper does not work with persistence: what dmsquash-live-autooverlay keeps is "
-                "an overlayfs directory. Use overlay_type overlayfs, or persistence mode device with a file for the "
-                "snapshot's changes that you have prepared."
-            )
+    yield from device_mapper_problems(features)
+    if features.overlay_type == "device-mapper" and features.nested and _makes_store(features):
+        yield (
+            "overlay_type device-mapper does not work with persistence: what dmsquash-live-autooverlay keeps is an "
+            "overlayfs directory. Use overlay_type overlayfs, or persistence mode device with a file for the "
+            "snapshot's changes that you have prepared."
+        )
     yield from _overlay_size_problems(features)
     store = features.persistence
     if store is None:

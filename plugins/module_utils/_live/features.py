@@ -213,3 +213,13 @@ def overlay_size_problems(size: str | None) -> t.Iterator[str]:
     number = size[:-1] if size.endswith("%") else size
     if not number.isdigit() or int(number) == 0 or (size.endswith("%") and int(number) > 100):
         yield f"overlay_size {size!r} must be a number of MiB, such as 1024, or percent of the memory, such as 40%."
+
+
+def device_mapper_problems(features: LiveFeatures) -> t.Iterator[str]:
+    """A sentence when there is nothing of which a device-mapper snapshot can be made."""
+    if features.overlay_type == "device-mapper" and not features.nested:
+        yield (
+            f"overlay_type device-mapper does not work with filesystem {features.filesystem}: a device-mapper "
+            "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
+            "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
+        )

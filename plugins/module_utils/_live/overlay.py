@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._live.features import DEFAULT_FILE, LiveFeatures
+from ansible_collections.liveforge.images.plugins.module_utils._live.features import (
+    DEFAULT_FILE,
+    LiveFeatures,
+    device_mapper_problems,
+)
 
 # Program, and the Debian package that has it, by what needs it.
 _STORE_PROGRAMS = {
@@ -37,18 +41,12 @@ def parts(features: LiveFeatures) -> tuple[str, ...]:
 
 def problems(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what the module cannot do."""
-    if features.overlay_type == "device-mapper":
-        if not features.nested:
-            yield (
-                f"overlay_type device-mapper does not work with filesystem {features.filesystem}: a device-mapper "
-                "snapshot needs a file system that can be written, which a read-only root is not. Use overlay_type "
-                "overlayfs, or filesystem ext4, ext3, ext2, xfs or btrfs."
-            )
-        if features.persistence:
-            yield (
-                "overlay_type device-mapper does not work with persistence: what is kept are the files of an "
-                "overlayfs. Use overlay_type overlayfs."
-            )
+    yield from device_mapper_problems(features)
+    if features.overlay_type == "device-mapper" and features.persistence:
+        yield (
+            "overlay_type device-mapper does not work with persistence: what is kept are the files of an overlayfs. "
+            "Use overlay_type overlayfs."
+        )
     if "nfs" in features.network_boot:
         yield "network_boot nfs needs flags dmsquash: live-overlay boots over the network by http and aoe."
 
