@@ -354,7 +354,7 @@ options:
         elements: str
         default: []
   hostname:
-    description: Host name.
+    description: Host name. Without it the image has none, so that it is V(localhost) until the network gives it one.
     type: str
   locale:
     description: Locale, such as V(en_GB.UTF-8). All but V(C.UTF-8) and V(C) need the package locales.

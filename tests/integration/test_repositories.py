@@ -197,6 +197,11 @@ def test_keys_work_where_apt_checks_signatures_as_its_own_user(
         assert "performed unsandboxed" not in pathlib.Path(folder, "rootfs.packages.log").read_text()
 
 
+def test_the_image_does_not_have_the_name_of_the_build_host(built: dict[str, t.Any], workspace: pathlib.Path) -> None:
+    assert not (workspace / "rootfs/etc/hostname").exists()
+    assert "127.0.0.1 localhost\n" in (workspace / "rootfs/etc/hosts").read_text()
+
+
 def test_the_image_has_keys_and_sources_but_no_login(
     built: dict[str, t.Any], workspace: pathlib.Path, key: pathlib.Path
 ) -> None:

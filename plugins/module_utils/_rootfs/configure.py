@@ -119,13 +119,18 @@ class Configurator:
             what=f"{file.option} ({file.dest}, owner {file.owner}:{file.group})",
         )
 
-    def hostname(self, name: str) -> None:
-        """Set the host name, and let it resolve to this machine."""
-        self.write("/etc/hostname", f"{name}\n".encode())
-        self.write(
-            "/etc/hosts",
-            f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n".encode(),
-        )
+    def hostname(self, name: str | None) -> None:
+        """Set the host name, and let it and localhost resolve to this machine.
+
+        Args:
+            name: the host name; None for none, so that the network or the machine that boots it gives one.
+        """
+        own = f"127.0.1.1 {name}\n" if name is not None else ""
+        if name is not None:
+            self.write("/etc/hostname", f"{name}\n".encode())
+        elif self._exists("/etc/hosts"):
+            return
+        self.write("/etc/hosts", f"127.0.0.1 localhost\n{own}::1 localhost ip6-localhost ip6-loopback\n".encode())
 
     def locale(self, name: str) -> None:
         """Make the locale where it needs data, and set it for the whole system."""

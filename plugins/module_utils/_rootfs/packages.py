@@ -63,7 +63,7 @@ class PackageTree(Stage):
     """
 
     name = "live_rootfs packages"
-    format_version = 1
+    format_version = 2
 
     def __init__(
         self,
@@ -246,6 +246,8 @@ class PackageTree(Stage):
             "--aptopt=Acquire::Languages none",
             # A tree that is thrown away when the build fails needs no fsync after every file.
             "--dpkgopt=force-unsafe-io",
+            # mmdebstrap has just copied that of the build host.
+            '--setup-hook=rm -f "$1"/etc/hostname',
         ]
         if self.recommends:
             command.append("--aptopt=APT::Install-Recommends true")

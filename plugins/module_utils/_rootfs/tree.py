@@ -128,8 +128,7 @@ class RootTree(Stage):
         # First what nobody declared in so many words, so that overlays and files win over it.
         first_boot.forget_host(work.target)
         self._package_sources(configure, work.target)
-        if declared.hostname:
-            configure.hostname(declared.hostname)
+        configure.hostname(declared.hostname)
         for tree in declared.trees:
             work.progress.step(f"unpacking {tree.shipped.option}")
             configure.unpack(tree)
