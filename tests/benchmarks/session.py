@@ -21,8 +21,10 @@ from benchmarks.tool import Tool, Unavailable, remove_tree
 
 # Downloads of yesterday are renewed: Debian may have published newer packages.
 _DOWNLOADS_LAST = datetime.timedelta(days=1)
-# All tools run in a mount namespace of their own: what they leave mounted goes with it.
+# All tools run in a mount namespace of their own: what they leave mounted goes with it. Their /var/tmp is a folder in
+# their tree: kiwi-ng leaves files there, whatever it is told of temporary folders.
 _NAMESPACE = ["unshare", "--mount", "--propagation", "private", "--"]
+_OWN_VAR_TMP = 'mount --bind "$1" /var/tmp && shift && exec "$@"'
 # Share of the processors that others may use before a build starts.
 _QUIET = 0.05
 FORMAT = 1
@@ -165,7 +167,10 @@ class Session:
             run["busy_before"] = round(measuring.wait_until_quiet(_QUIET, self.plan.quiet_seconds), 3)
             _say(f"round {number}: {tool.name}, {scenario.title}: {command.how}")
             usage = measuring.measure(
-                [*_NAMESPACE, *command.argv], log, folder=tool.tree, environment=tool.environment()
+                isolated(command.argv, tool.tree / "var-tmp"),
+                log,
+                folder=tool.tree,
+                environment=tool.environment(),
             )
             run.update(dataclasses.asdict(usage))
             if usage.status != 0:
@@ -230,6 +235,13 @@ class Session:
         partial = self.plan.results.with_suffix(".partial")
         partial.write_text(json.dumps(self.document, indent=1) + "\n")
         partial.rename(self.plan.results)
+
+
+def isolated(command: t.Sequence[str], var_tmp: pathlib.Path) -> list[str]:
+    """The command in a mount namespace of its own, where ``var_tmp``, which is made, is /var/tmp."""
+    var_tmp.mkdir(exist_ok=True)
+    var_tmp.chmod(0o1777)
+    return [*_NAMESPACE, "sh", "-c", _OWN_VAR_TMP, "sh", str(var_tmp), *command]
 
 
 def _is_fresh(stamp: pathlib.Path, identity: str) -> bool:
