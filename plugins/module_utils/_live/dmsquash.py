@@ -178,6 +178,11 @@ def repair(folder: str, version: int) -> list[str]:
 
 def problems(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what the module cannot do."""
+    if features.layered:
+        yield (
+            "base does not work with flags dmsquash: dracut's dmsquash-live takes its root from one image, and cannot "
+            "stack what this image adds on its base. Use flags overlay, or leave base out."
+        )
     if features.overlay_type == "device-mapper":
         if not features.nested:
             yield (
