@@ -14,7 +14,7 @@ import typing as t
 import pytest
 
 import playbook
-from boot import feature_images, network_servers, variants
+from boot import network_servers, variants
 from boot.feature_images import FALLBACK, HEALTH, STATUS, FeatureImage, status
 
 # What the layer did to the base: changed, deleted, replaced a folder, added a file and a package.
