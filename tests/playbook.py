@@ -42,10 +42,12 @@ class Run:
         return {name: stage["changed"] for name, stage in self.results[0]["stages"].items()}
 
 
-def command(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str) -> list[str]:
+def command(
+    images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str, bases: t.Sequence[dict[str, t.Any]] = ()
+) -> list[str]:
     """The command line that builds ``images``; its files lie in ``folder``."""
     variables = folder / "images.json"
-    variables.write_text(json.dumps({"live_images": images}))
+    variables.write_text(json.dumps({"live_images": images, "live_bases": list(bases)}))
     return [
         str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
         str(ROOT / "playbooks" / "build-live.yml"),
@@ -57,7 +59,13 @@ def command(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: st
     ]
 
 
-def build(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str, prefix: t.Sequence[str] = ()) -> Run:
+def build(
+    images: list[dict[str, t.Any]],
+    folder: pathlib.Path,
+    *arguments: str,
+    prefix: t.Sequence[str] = (),
+    bases: t.Sequence[dict[str, t.Any]] = (),
+) -> Run:
     """Build ``images`` and wait for the end, whatever it is.
 
     Args:
@@ -65,11 +73,12 @@ def build(images: list[dict[str, t.Any]], folder: pathlib.Path, *arguments: str,
         folder: for the files of this run.
         arguments: further ones for ansible-playbook.
         prefix: a command that runs the command, such as unshare.
+        bases: declarations of bases that the images name.
     """
     results = folder / "results.json"
     results.unlink(missing_ok=True)
     done = subprocess.run(
-        [*prefix, *command(images, folder, *arguments)],
+        [*prefix, *command(images, folder, *arguments, bases=bases)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -31,6 +31,13 @@ class ActionModule(ActionBase):
         options = self._task.args.get("options")
         if not isinstance(options, dict):
             raise AnsibleActionFail("options must be a dictionary: the declaration of one image.")
+        bases = self._task.args.get("bases") or []
+        if not isinstance(bases, list):
+            raise AnsibleActionFail(
+                "live_bases must be a list of bases, such as [{name: debian12, release: bookworm}]."
+            )
+        # Those of the playbook, and those of the role's own variable.
+        options = {**options, "bases": [*bases, *(options.get("bases") or [])]}
         name = options.get("name") or "image without name"
         try:
             spec = ImageSpec(options, lambda source: find_source(self, source))

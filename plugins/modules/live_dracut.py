@@ -25,6 +25,9 @@ requirements:
   - dracut in the root tree (and dracut-live for O(flags=dmsquash) on Debian)
   - root (C(become))
 options:
+  base:
+    description: The tree below O(root), when that is a layer that M(liveforge.images.live_rootfs) made.
+    type: path
   root:
     description: The root tree, such as live_rootfs makes.
     type: path
@@ -180,6 +183,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage_module imp
 _NAMES = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
     "root": {"type": "path", "required": True},
+    "base": {"type": "path"},
     **FEATURE_ARGUMENTS,
     "kernel": {"type": "str"},
     "modules": _NAMES,
@@ -232,6 +236,7 @@ def make_stage(options: dict[str, t.Any]) -> Initrd:
         own_modules=own_modules,
         predicted=options["input_fingerprints"],
         source_date_epoch=options["source_date_epoch"],
+        base=options["base"],
     )
 
 

@@ -31,6 +31,11 @@ options:
     description: The options of role P(liveforge.images.live_image#role), without the role's prefix.
     type: dict
     required: true
+  bases:
+    description: Bases that the image may name, in addition to those among its options.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -70,6 +75,12 @@ spec:
       returned: success
       type: list
       elements: dict
+    base:
+      description:
+        - Name of the base, and the options of M(liveforge.images.live_rootfs) and M(liveforge.images.live_squashfs) for
+          it.
+      returned: when the image has a base
+      type: dict
     rootfs:
       description: Options of M(liveforge.images.live_rootfs).
       returned: success

@@ -35,6 +35,12 @@ options:
       - The image that becomes C(LiveOS/squashfs.img), as M(liveforge.images.live_squashfs) makes it.
     type: path
     required: true
+  base:
+    description:
+      - The packed base, when O(squashfs) is a layer on it. It becomes C(LiveOS/base.img), and the kernel command line
+        tells C(live-overlay) to stack O(squashfs) on it (C(rd.live.layers)).
+      - Not possible with O(flags=dmsquash).
+    type: path
   architecture:
     description:
       - Architecture of the kernel. It is part of the paths on the ISO.
@@ -203,6 +209,9 @@ options:
   root:
     description: The root tree for O(edit_boot_config), as M(liveforge.images.live_rootfs) made it.
     type: path
+  base_root:
+    description: The tree below O(root), when that is a layer.
+    type: path
 requirements:
   - pycdlib (Python library on the build host)
   - xorriso
@@ -362,6 +371,7 @@ _TEXT = {
 ARGUMENTS: dict[str, t.Any] = {
     "boot": {"type": "path", "required": True},
     "squashfs": {"type": "path", "required": True},
+    "base": {"type": "path"},
     "architecture": {"type": "str", "choices": ["x86_64"], "default": "x86_64"},
     "volid": {"type": "str", "default": "CDROM"},
     "title": {"type": "str", "default": "Live"},
@@ -396,6 +406,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "grub_template": _TEXT,
     "edit_boot_config": _TEXT,
     "root": {"type": "path"},
+    "base_root": {"type": "path"},
 }
 
 

@@ -33,6 +33,9 @@ options:
     description: The root tree, as M(liveforge.images.live_rootfs) made it.
     type: path
     required: true
+  base:
+    description: The tree below O(root), when that is a layer that M(liveforge.images.live_rootfs) made.
+    type: path
   boot:
     description: Kernel and initrd, as M(liveforge.images.live_dracut) made them.
     type: path
@@ -127,6 +130,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage_module imp
 
 ARGUMENTS: dict[str, t.Any] = {
     "root": {"type": "path", "required": True},
+    "base": {"type": "path"},
     "boot": {"type": "path", "required": True},
     "squashfs": {"type": "path", "required": True},
     "iso": {"type": "path", "required": True},
@@ -143,6 +147,7 @@ def make_stage(options: dict[str, t.Any], warn: t.Callable[[str], None] = lambda
         version=options["version"],
         artifacts={
             "rootfs": options["root"],
+            **({"base": options["base"]} if options["base"] is not None else {}),
             "boot": options["boot"],
             "squashfs": options["squashfs"],
             "iso": options["iso"],

@@ -30,6 +30,16 @@ requirements:
   - mmdebstrap, bubblewrap, util-linux on the build host
   - root (C(become))
 options:
+  base:
+    description:
+      - Absolute path of a root tree on the build host that M(liveforge.images.live_rootfs) made. Then O(dest) becomes a
+        layer, that is only what differs from it, in the form of an overlayfs upper directory. The base is not changed.
+      - O(packages) are installed in addition to those of the base, with the repositories that are given here, which
+        should be those of the base. O(variant) has no effect. O(bootstrap_packages), O(post_bootstrap_scripts) and
+        O(archives) of phase V(bootstrap) are refused.
+      - The build host must be able to mount an overlayfs in the folder of O(dest). It does so in a mount namespace of
+        its own.
+    type: path
   distribution:
     description: The distribution, which decides about default repositories.
     type: str
@@ -462,11 +472,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration, archives
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
+    Repository,
     declared_repositories,
     default_repositories,
 )
@@ -498,6 +511,7 @@ _ARCHIVES = {
     "options": {**_TREES["options"], "phase": {"type": "str", "choices": ["image", "bootstrap"], "default": "image"}},
 }
 ARGUMENTS: dict[str, t.Any] = {
+    "base": {"type": "path"},
     "distribution": {"type": "str", "choices": ["debian", "ubuntu"], "default": "debian"},
     "release": {"type": "str", "required": True},
     "architecture": {"type": "str", "choices": ["amd64", "arm64"]},
@@ -603,22 +617,25 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         else default_repositories(options["distribution"], options["release"], options["mirror"])
     )
     lock = text_of(options, "lock")
-    packages = PackageTree(
-        options["dest"] + ".packages",
-        repositories=[repository for repository in repositories if not repository.imageonly],
-        packages=options["packages"],
-        variant=options["variant"],
-        recommends=options["recommends"],
-        architecture=options["architecture"] or host_architecture(),
-        scripts=declared_scripts("post_bootstrap_scripts", options),
-        cache=options["cache"],
-        source_date_epoch=options["source_date_epoch"],
-        bootstrap_packages=options["bootstrap_packages"],
-        excluded=options["packages_exclude"],
-        archives=archives(options, "bootstrap"),
-        kiwi=KiwiInterface.from_options(options),
-        lock=PackageLock.parse(lock) if lock is not None else None,
-    )
+    if options["base"] is not None:
+        packages: PackageTree | LayerPackages = _layer_packages(options, repositories)
+    else:
+        packages = PackageTree(
+            options["dest"] + ".packages",
+            repositories=_installed_from(repositories),
+            packages=options["packages"],
+            variant=options["variant"],
+            recommends=options["recommends"],
+            architecture=options["architecture"] or host_architecture(),
+            scripts=declared_scripts("post_bootstrap_scripts", options),
+            cache=options["cache"],
+            source_date_epoch=options["source_date_epoch"],
+            bootstrap_packages=options["bootstrap_packages"],
+            excluded=options["packages_exclude"],
+            archives=archives(options, "bootstrap"),
+            kiwi=KiwiInterface.from_options(options),
+            lock=PackageLock.parse(lock) if lock is not None else None,
+        )
     return RootTree(
         options["dest"],
         packages,
@@ -626,7 +643,32 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         [repository for repository in repositories if repository.include_in_image],
         force=options["force"],
         lock_timeout=options["lock_timeout"],
+        predicted=options["input_fingerprints"],
     )
+
+
+def _layer_packages(options: dict[str, t.Any], repositories: list[Repository]) -> LayerPackages:
+    for option in ("bootstrap_packages", "post_bootstrap_scripts"):
+        if options[option]:
+            raise StageError(f"{option}: the base was bootstrapped before. Move it to the declaration of the base.")
+    if archives(options, "bootstrap"):
+        raise StageError("archives: phase bootstrap is over in the base. Move them there, or use phase image.")
+    return LayerPackages(
+        options["dest"] + ".packages",
+        base=options["base"],
+        repositories=_installed_from(repositories),
+        packages=options["packages"],
+        recommends=options["recommends"],
+        architecture=options["architecture"] or host_architecture(),
+        cache=options["cache"],
+        excluded=options["packages_exclude"],
+        predicted=options["input_fingerprints"],
+        source_date_epoch=options["source_date_epoch"],
+    )
+
+
+def _installed_from(repositories: list[Repository]) -> list[Repository]:
+    return [repository for repository in repositories if not repository.imageonly]
 
 
 def main() -> t.NoReturn:

@@ -42,6 +42,13 @@ options:
       - It must have the directories C(usr), C(proc), C(sys), C(dev), C(run) and C(tmp).
     type: path
     required: true
+  layer:
+    description:
+      - Whether O(root) is a layer that M(liveforge.images.live_rootfs) made with
+        O(liveforge.images.live_rootfs#module:base).
+      - It need not have the directories of a root tree, and must become a V(squashfs) (O(filesystem)).
+    type: bool
+    default: false
   filesystem:
     description:
       - File system of the root tree.
@@ -228,6 +235,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage_module imp
 
 ARGUMENTS: dict[str, t.Any] = {
     "root": {"type": "path", "required": True},
+    "layer": {"type": "bool", "default": False},
     "filesystem": {
         "type": "str",
         "choices": ["squashfs", "ext4", "ext3", "ext2", "xfs", "btrfs", "erofs"],

@@ -29,12 +29,13 @@ from ansible_collections.liveforge.images.plugins.modules import (
     live_rootfs,
     live_squashfs,
 )
+from ansible_collections.liveforge.images.plugins.plugin_utils._image_base import find_base, inherited
 from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import SHIPPED, TEXTS, with_keys, with_text
 
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
 # What the stages are told by the role, not by the user: their own paths and each other's.
-_WIRED = {"root", "boot", "squashfs", "iso", "live_overlay_module", "kiwi_functions"}
+_WIRED = {"root", "boot", "squashfs", "iso", "layer", "base_root", "live_overlay_module", "kiwi_functions"}
 # Options of an image that have another name in their stage, where two stages use the same word for different things.
 _RENAMED = {
     "dracut": {
@@ -68,6 +69,8 @@ _IMAGE: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "default": "1.0.0"},
     "workspace": {"type": "path", "default": DEFAULT_WORKSPACE},
+    "base": {"type": "str"},
+    "bases": {"type": "list", "elements": "dict", "default": []},
     "bundle_format": {"type": "str"},
     "bundle_name": {"type": "str"},
     "bundle_id": {"type": "str"},
@@ -119,6 +122,14 @@ class ImageSpec:
         arguments = image_arguments()
         _refuse_unknown(options, arguments)
         given = {name: value for name, value in options.items() if value is not None}
+        self.base: ImageSpec | None = None
+        if "base" in given:
+            declared = find_base(given)
+            try:
+                self.base = ImageSpec({"workspace": given.get("workspace"), **declared}, find)
+            except StageError as problem:
+                raise StageError(f"base {declared['name']}: {problem.message}") from problem
+            given = inherited(given, declared, self.base.options)
         checked = ArgumentSpecValidator(arguments).validate(given)
         if checked.error_messages:
             raise StageError("; ".join(checked.error_messages))
@@ -151,21 +162,40 @@ class ImageSpec:
 
     def stage_options(self, stage: str) -> dict[str, t.Any]:
         """The options of one stage, without those that were left at none."""
+        return {**self._own_options(stage), **self._base_options(stage)}
+
+    def _base_options(self, stage: str) -> dict[str, t.Any]:
+        """What the stages are told of the base."""
+        if self.base is None:
+            return {"root": self.outputs["rootfs"]} if stage == "squashfs" else {}
+        tree, packed = self.base.outputs["rootfs"], self.base.outputs["squashfs"]
+        return {
+            "rootfs": {"base": tree},
+            "dracut": {"base": tree},
+            "squashfs": {"root": self.outputs["rootfs"], "layer": True},
+            "iso": {"base": packed, **({"base_root": tree} if self.options["edit_boot_config"] is not None else {})},
+            "result": {"base": tree},
+        }[stage]
+
+    def _own_options(self, stage: str) -> dict[str, t.Any]:
         arguments = _STAGES[stage].ARGUMENTS
         outer = {inner: name for name, inner in _RENAMED.get(stage, {}).items()}
         found = {"dest": self.outputs[stage]}
         for name in arguments:
             value = self.options.get(outer.get(name, name))
-            if name not in _WIRED and value is not None:
+            if name not in _WIRED and name != "base" and value is not None:
                 found[name] = value
         for name in ("source_date_epoch", "force", "lock_timeout"):
             if self.options[name] is not None:
                 found[name] = self.options[name]
         if stage == "rootfs":
-            found["packages"] = sorted({*self.options["packages"], *self.options["boot_packages"]})
+            found["packages"] = sorted(self._packages() - (self.base._packages() if self.base is not None else set()))
         if stage == "iso":
             found["architecture"] = "x86_64"
         return found
+
+    def _packages(self) -> set[str]:
+        return {*self.options["packages"], *self.options["boot_packages"]}
 
     def warnings(self) -> list[str]:
         """What is accepted although it does not always do what it promises."""
@@ -187,7 +217,16 @@ class ImageSpec:
             "folder": self.folder,
             "outputs": self.outputs,
             "boot_tests": self.options["boot_tests"],
+            **({"base": self.base.as_base()} if self.base is not None else {}),
             **{stage: self.stage_options(stage) for stage in _STAGES},
+        }
+
+    def as_base(self) -> dict[str, t.Any]:
+        """What the role works with when this is the base of another image."""
+        return {
+            "name": self.options["name"],
+            "rootfs": self.stage_options("rootfs"),
+            "squashfs": self.stage_options("squashfs"),
         }
 
     def _complete(self) -> None:
@@ -255,7 +294,6 @@ class ImageSpec:
                 "root": self.outputs["rootfs"],
                 "live_overlay_module": {"entries": {}, "identity": "not shipped"},
             },
-            "squashfs": {"root": self.outputs["rootfs"]},
             "iso": {
                 "boot": self.outputs["dracut"],
                 "squashfs": self.outputs["squashfs"],

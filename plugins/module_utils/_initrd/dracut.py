@@ -126,7 +126,7 @@ class DracutPlan:
             if self.features.flags == "overlay"
             else dmsquash.store_kind(self.features)
         )
-        del features["ram"], features["overlay_size"]
+        del features["ram"], features["overlay_size"], features["layered"]
         features["network_boot"] = list(self.features.network_boot)
         values.update(features)
         if self.features.flags == "dmsquash":

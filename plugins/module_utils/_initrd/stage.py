@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -15,6 +16,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
+from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -56,6 +58,7 @@ class Initrd(Stage):
         kernel: version to use when several are installed; None takes the newest.
         own_modules: dracut modules to add to those of the image.
         predicted: boot fingerprints by path that check mode foresees for the root tree.
+        base: the tree below ``root`` when that is a layer, or None.
     """
 
     name = "live_dracut"
@@ -71,9 +74,13 @@ class Initrd(Stage):
         own_modules: t.Sequence[DracutModule],
         predicted: t.Mapping[str, str],
         source_date_epoch: int | None,
+        base: str | None = None,
     ) -> None:
         super().__init__(output, source_date_epoch)
         self.root = root
+        self.base = base
+        # Where the whole tree is seen.
+        self._tree = root
         self.plan = plan
         self.kernel = kernel
         self.own_modules = list(own_modules)
@@ -83,16 +90,21 @@ class Initrd(Stage):
         self.plan.validate()
 
     def reads(self) -> list[str]:
-        return [self.root]
+        return [self.root, *([self.base] if self.base is not None else [])]
 
     def inputs(self) -> dict[str, t.Any]:
-        return {
+        found = {
             "root": input_artifact(self.root, self.predicted_fingerprints, fact=self._part_of_root()),
             "kernel": self.kernel or "newest",
             "own_modules": {module.folder: dict(module.shipped.entries) for module in self.own_modules},
             "tools": {"bwrap": tool_version("bwrap")},
             **self.plan.inputs(),
         }
+        if self.base is not None:
+            # What of the base matters for booting is known with the layer.
+            part = self._part_of_root()
+            found["base"] = True if part else input_artifact(self.base, self.predicted_fingerprints)
+        return found
 
     def _part_of_root(self) -> str:
         """The part of the tree that the initrd depends on: modules of the user's own may read anything."""
@@ -104,23 +116,40 @@ class Initrd(Stage):
             raise StageError("The initrd is made as root: run the task with become: true.")
         find_tool("bwrap")
         require_archives(module.shipped for module in self.own_modules)
-        if not os.path.isdir(self.root):
-            raise StageError(f"root: {self.root} does not exist. Build it with live_rootfs first.")
-        if not os.path.exists(os.path.join(self.root, _MODULES, "modules.d")):
-            raise StageError(f"root: {self.root} has no dracut. Add the package dracut to the packages of the image.")
-        self._kernel_version()
-        self.plan = dataclasses.replace(self.plan, dracut=_number(dracut_version(self.root)))
-        self.plan.require(self.root)
+        for option, path in (("root", self.root), ("base", self.base)):
+            if path is not None and not os.path.isdir(path):
+                raise StageError(f"{option}: {path} does not exist. Build it with live_rootfs first.")
+        with self._whole_tree() as root:
+            if not os.path.exists(os.path.join(root, _MODULES, "modules.d")):
+                raise StageError(
+                    f"root: {self.root} has no dracut. Add the package dracut to the packages of the image."
+                )
+            self._kernel_version()
+            self.plan = dataclasses.replace(self.plan, dracut=_number(dracut_version(root)))
+            self.plan.require(root)
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "kernel and initrd")
 
+    @contextlib.contextmanager
+    def _whole_tree(self) -> t.Iterator[str]:
+        """The root tree, with what is below it when it is a layer."""
+        if self.base is None:
+            yield self.root
+            return
+        with stacked(self.output, [self.root, self.base]) as self._tree:
+            yield self._tree
+
     def build(self, work: Work) -> dict[str, t.Any]:
+        with self._whole_tree():
+            return self._build(work)
+
+    def _build(self, work: Work) -> dict[str, t.Any]:
         version = self._kernel_version()
         os.mkdir(work.target, 0o755)
         modules = work.target + "/.dracut"
         try:
             self._collect_modules(modules, work)
             sandbox = Sandbox(
-                self.root,
+                self._tree,
                 binds=((modules, f"/{_MODULES}", False), (work.target, _RESULT, True)),
                 environment=self._epoch(),
             )
@@ -136,15 +165,15 @@ class Initrd(Stage):
         finally:
             shutil.rmtree(modules, ignore_errors=True)
         content = InitrdContent.from_listing(listing)
-        self.plan.check(content, _builtin_drivers(self.root, version))
-        shutil.copyfile(_kernel_image(self.root, version), os.path.join(work.target, "linux"))
+        self.plan.check(content, _builtin_drivers(self._tree, version))
+        shutil.copyfile(_kernel_image(self._tree, version), os.path.join(work.target, "linux"))
         for name in ("linux", "initrd"):
             # Readable for servers that hand them out for network boots.
             os.chmod(os.path.join(work.target, name), 0o644)
         forget_others(self.output, [module.shipped for module in self.own_modules])
         return {
             "kernel_version": version,
-            "dracut_version": dracut_version(self.root),
+            "dracut_version": dracut_version(self._tree),
             "dracut_modules": sorted(content.modules),
             "kernel_size": os.path.getsize(os.path.join(work.target, "linux")),
             "initrd_size": os.path.getsize(os.path.join(work.target, "initrd")),
@@ -152,7 +181,7 @@ class Initrd(Stage):
 
     def _collect_modules(self, folder: str, work: Work) -> None:
         """The image's dracut with our modules added, in a copy: the tree itself stays as it is."""
-        shutil.copytree(os.path.join(self.root, _MODULES), folder, symlinks=True)
+        shutil.copytree(os.path.join(self._tree, _MODULES), folder, symlinks=True)
         for module in self.own_modules:
             target = os.path.join(folder, "modules.d", module.folder)
             os.makedirs(target, exist_ok=True)
@@ -180,7 +209,7 @@ class Initrd(Stage):
             work.progress.step(f"running dracut for kernel {version}: {what}")
 
     def _kernel_version(self) -> str:
-        installed = kernel_versions(self.root)
+        installed = kernel_versions(self._tree)
         if not installed:
             raise StageError(
                 f"root: {self.root} has no kernel modules. "

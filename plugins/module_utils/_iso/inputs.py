@@ -29,10 +29,10 @@ def require_boot(folder: str) -> None:
     _require_unchanged("boot", folder)
 
 
-def require_squashfs(path: str, filesystem: str) -> None:
+def require_squashfs(path: str, filesystem: str, option: str = "squashfs") -> None:
     """Raise StageError unless ``path`` is the kind of image that the option ``filesystem`` promises."""
     if not os.path.isfile(path):
-        raise StageError(f"squashfs: {path} does not exist or is no file. live_squashfs makes it.")
+        raise StageError(f"{option}: {path} does not exist or is no file. live_squashfs makes it.")
     with open(path, "rb") as stream:
         kind = identify(stream.read(HEAD_SIZE))["type"]
     # A file system that can be written lies inside a squashfs.
@@ -40,10 +40,10 @@ def require_squashfs(path: str, filesystem: str) -> None:
     if kind != wanted:
         found = "neither squashfs nor erofs" if kind == "unknown" else kind
         raise StageError(
-            f"squashfs: {path} is {found}, but filesystem {filesystem} needs a {wanted} image there. "
+            f"{option}: {path} is {found}, but filesystem {filesystem} needs a {wanted} image there. "
             "Set filesystem to what the image was made with."
         )
-    _require_unchanged("squashfs", path)
+    _require_unchanged(option, path)
 
 
 def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot") -> list[str]:

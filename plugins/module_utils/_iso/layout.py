@@ -17,11 +17,13 @@ import typing as t
 import uuid
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
+from ansible_collections.liveforge.images.plugins.module_utils._live import overlay
 
 GRUB_CFG = "boot/grub/grub.cfg"
 LOOPBACK_CFG = "boot/grub/loopback.cfg"
 MBRID_FILE = "boot/mbrid"
 SQUASHFS = "LiveOS/squashfs.img"
+BASE = f"LiveOS/{overlay.BASE_FILE}"
 # GRUB builds for removable media look for this name when the firmware does not tell where they came from.
 DISK_INFO = ".disk/info"
 
@@ -122,7 +124,7 @@ def xorriso_command(
 
 
 def order_list(files: t.Iterable[str], folder_files: t.Iterable[str]) -> str:
-    """Lines of weight and path that give every file its place on the ISO; the largest, the squashfs, comes last.
+    """Lines of weight and path that give every file its place on the ISO; the largest, the root, comes last.
 
     What a boot loader reads so lies together at the start, and the order is ours, not that of a version of xorriso.
 
@@ -130,7 +132,8 @@ def order_list(files: t.Iterable[str], folder_files: t.Iterable[str]) -> str:
         files: our own files, as paths on the ISO.
         folder_files: files of the folders whose content goes to the root of the ISO.
     """
-    ordered = [*sorted(set(files) - {SQUASHFS}), *sorted(folder_files), SQUASHFS]
+    last = [name for name in (SQUASHFS, BASE) if name in set(files)]
+    ordered = [*sorted(set(files) - set(last)), *sorted(folder_files), *last]
     return "".join(f"{len(ordered) - place} /{name}\n" for place, name in enumerate(ordered))
 
 

@@ -109,6 +109,9 @@ class IsoOptions:
         template = values.pop("grub_template")
         if template is not None:
             values["grub_template"] = hashlib.sha256(template.encode()).hexdigest()
+        # Few images have a base; an ISO without one has the fingerprint that it had before there were any.
+        if not values["features"]["layered"]:
+            del values["features"]["layered"]
         # Tuples become lists, as they come back from a stamp.
         return t.cast("dict[str, t.Any]", json.loads(json.dumps({**values.pop("features"), **values})))
 

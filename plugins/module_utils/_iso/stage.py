@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -32,6 +33,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
+from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -48,7 +50,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._text_option impo
 
 # Boot loaders, EFI partition, directories: everything beside the inputs, generously.
 _OVERHEAD = 64 << 20
-_ARTIFACTS = ("boot", "squashfs", "cdroot", "root")
+_ARTIFACTS = ("boot", "squashfs", "base", "cdroot", "root", "base_root")
 # Tools that tell their version; of the others, the program itself is compared.
 _VERSION_ARGUMENTS = {
     "bwrap": "--version",
@@ -68,12 +70,14 @@ class Additions:
         archives: tar archives that are unpacked there.
         edit_boot_config: text of a script that edits the medium, or None.
         root: the root tree in which the script runs, or None.
+        base_root: the tree below it when it is a layer, or None.
     """
 
     cdroot: str | None = None
     archives: tuple[Shipped, ...] = ()
     edit_boot_config: str | None = None
     root: str | None = None
+    base_root: str | None = None
 
     @classmethod
     def from_parameters(cls, parameters: t.Mapping[str, t.Any]) -> Additions:
@@ -87,6 +91,7 @@ class Additions:
             ),
             edit_boot_config=script,
             root=parameters["root"] if script is not None else None,
+            base_root=parameters["base_root"] if script is not None else None,
         )
 
     def check(self) -> None:
@@ -104,6 +109,7 @@ class LiveIsoStage(Stage):
         options: what the ISO is to be.
         boot: folder with the files ``linux`` and ``initrd``.
         squashfs: the image that becomes LiveOS/squashfs.img.
+        base: the packed base, when that is a layer, or None.
         additions: what the user adds.
         foreseen: fingerprints by path that check mode foresees for inputs that are not built yet.
     """
@@ -120,11 +126,13 @@ class LiveIsoStage(Stage):
         squashfs: str,
         additions: Additions,
         foreseen: t.Mapping[str, str],
+        base: str | None = None,
     ) -> None:
         super().__init__(output, source_date_epoch)
         self.options = options
         self.boot = boot
         self.squashfs = squashfs
+        self.base = base
         self.additions = additions
         self.foreseen = foreseen
         self._inputs: dict[str, t.Any] = {}
@@ -140,6 +148,7 @@ class LiveIsoStage(Stage):
             squashfs=parameters["squashfs"],
             additions=Additions.from_parameters(parameters),
             foreseen=parameters["input_fingerprints"],
+            base=parameters["base"],
         )
 
     def validate(self) -> None:
@@ -150,11 +159,23 @@ class LiveIsoStage(Stage):
             raise StageError(" ".join(problems), problems=problems)
 
     def reads(self) -> list[str]:
-        return [self.boot, self.squashfs, *([self.additions.root] if self.additions.root is not None else [])]
+        added = self.additions
+        return [
+            self.boot,
+            self.squashfs,
+            *(path for path in (self.base, added.root, added.base_root) if path is not None),
+        ]
 
     def inputs(self) -> dict[str, t.Any]:
         added = self.additions
-        artifacts = {"boot": self.boot, "squashfs": self.squashfs, "cdroot": added.cdroot, "root": added.root}
+        artifacts = {
+            "boot": self.boot,
+            "squashfs": self.squashfs,
+            "base": self.base,
+            "cdroot": added.cdroot,
+            "root": added.root,
+            "base_root": added.base_root,
+        }
         self._inputs = {
             "options": self.options.inputs(),
             **{name: input_artifact(path, self.foreseen) for name, path in artifacts.items() if path is not None},
@@ -175,6 +196,8 @@ class LiveIsoStage(Stage):
             raise StageError(f"root: {self.additions.root} does not exist. Build it with live_rootfs first.")
         require_boot(self.boot)
         require_squashfs(self.squashfs, self.options.features.filesystem)
+        if self.base is not None:
+            require_squashfs(self.base, "squashfs", "base")
         for source in boot_loaders.sources(self.options).values():
             source.require()
         for tool in self._tools():
@@ -245,7 +268,8 @@ class LiveIsoStage(Stage):
         expected_esp = [ExpectedFile.of(name, path) for name, path in efi_files.items()]
         others = {}
         if own_menu is not None:
-            others = read_files(work.target, [file.path for file in expected if file.path != layout.SQUASHFS])
+            roots = (layout.SQUASHFS, layout.BASE)
+            others = read_files(work.target, [file.path for file in expected if file.path not in roots])
         require(
             report,
             self.options,
@@ -303,11 +327,22 @@ class LiveIsoStage(Stage):
             )
         medium = EditedMedium(media, files, efi_files, self._large_files())
         script = scratch.write("edit_boot_config.sh", self.additions.edit_boot_config or "")
-        medium.edit(work.run, self.additions.root or "", script)
+        with self._root_tree() as root:
+            medium.edit(work.run, root, script)
         efi_files = medium.take_efi_files()
         for path in (*efi_files.values(), *(os.path.join(media, name) for name in _regular_files([media]))):
             scratch.set_date(path)
         return media, efi_files
+
+    @contextlib.contextmanager
+    def _root_tree(self) -> t.Iterator[str]:
+        """The tree in which edit_boot_config runs."""
+        root, base = self.additions.root or "", self.additions.base_root
+        if base is None:
+            yield root
+            return
+        with stacked(self.output, [root, base]) as whole:
+            yield whole
 
     def _write(self, work: Work, identity: layout.Identity, content: layout.Content) -> None:
         work.progress.step("writing the ISO", 0)
@@ -337,6 +372,7 @@ class LiveIsoStage(Stage):
             layout.kernel_path(architecture): os.path.join(self.boot, "linux"),
             layout.initrd_path(architecture): os.path.join(self.boot, "initrd"),
             layout.SQUASHFS: self.squashfs,
+            **({layout.BASE: self.base} if self.base is not None else {}),
         }
 
     def _tools(self) -> list[str]:

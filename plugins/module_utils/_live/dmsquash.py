@@ -182,6 +182,11 @@ def repair(folder: str, version: int) -> list[str]:
 
 def problems(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what the module cannot do."""
+    if features.layered:
+        yield (
+            "base does not work with flags dmsquash: dracut's dmsquash-live takes its root from one image, and cannot "
+            "stack what this image adds on its base. Use flags overlay, or leave base out."
+        )
     yield from device_mapper_problems(features)
     if features.overlay_type == "device-mapper" and features.nested and _makes_store(features):
         yield (

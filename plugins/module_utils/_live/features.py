@@ -90,6 +90,7 @@ class LiveFeatures:
         mediacheck: whether it offers a media check.
         ram: whether the default is to copy the root into memory.
         overlay_size: of the temporary overlay, in MiB or percent of the memory; None for the initrd's default.
+        layered: whether the root is a layer on top of a base.
     """
 
     flags: str = "overlay"
@@ -100,6 +101,7 @@ class LiveFeatures:
     mediacheck: bool = False
     ram: bool = False
     overlay_size: str | None = None
+    layered: bool = False
 
     @property
     def nested(self) -> bool:
@@ -128,6 +130,7 @@ class LiveFeatures:
             mediacheck=options["mediacheck"],
             ram=options.get("ram", False),
             overlay_size=options.get("overlay_size"),
+            layered=options.get("base") is not None,
         )
 
 

@@ -17,6 +17,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     device_mapper_problems,
 )
 
+# Name of the packed base beside squashfs.img, for an image that is a layer on it.
+BASE_FILE = "base.img"
 # Program, and the Debian package that has it, by what needs it.
 _STORE_PROGRAMS = {
     "ext4": (("mkfs.ext4", "e2fsprogs"), ("e2fsck", "e2fsprogs")),
@@ -41,11 +43,22 @@ def parts(features: LiveFeatures) -> tuple[str, ...]:
 
 def problems(features: LiveFeatures) -> t.Iterator[str]:
     """Sentences about what the module cannot do."""
-    yield from device_mapper_problems(features)
+    if features.layered and features.overlay_type == "device-mapper":
+        yield (
+            "overlay_type device-mapper does not work with base: a device-mapper snapshot is one of a single file "
+            "system, not of a stack. Use overlay_type overlayfs, or leave base out."
+        )
+    else:
+        yield from device_mapper_problems(features)
     if features.overlay_type == "device-mapper" and features.persistence:
         yield (
             "overlay_type device-mapper does not work with persistence: what is kept are the files of an overlayfs. "
             "Use overlay_type overlayfs."
+        )
+    if features.layered and features.filesystem != "squashfs":
+        yield (
+            f"base does not work with filesystem {features.filesystem}: what an image adds to its base is stacked as a "
+            "squashfs. Use filesystem squashfs, or leave base out."
         )
     if "nfs" in features.network_boot:
         yield "network_boot nfs needs flags dmsquash: live-overlay boots over the network by http and aoe."
@@ -98,7 +111,7 @@ def packages(features: LiveFeatures, release: str) -> set[str]:
 
 def kernel_words(features: LiveFeatures) -> list[str]:
     """The parameters that turn on what the features ask for."""
-    words = []
+    words = [f"rd.live.layers={BASE_FILE}"] if features.layered else []
     if features.overlay_type == "device-mapper":
         words.append("rd.live.overlay.overlayfs=0")
     if features.overlay_size:

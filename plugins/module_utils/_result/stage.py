@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path
 from ansible_collections.liveforge.images.plugins.module_utils._result.packages import (
     changes,
@@ -35,7 +36,8 @@ class ResultStage(Stage):
         output: path of the JSON file; the others have its name with another suffix.
         name: of the image.
         version: of the image.
-        artifacts: paths of the other stages' outputs, by ``rootfs``, ``boot``, ``squashfs`` and ``iso``.
+        artifacts: paths of the other stages' outputs, by ``rootfs``, ``boot``, ``squashfs`` and ``iso``, and by
+            ``base`` the tree below ``rootfs`` when that is a layer.
         foreseen: fingerprints by path that check mode foresees for inputs that are not built yet.
         warn: shows a warning.
     """
@@ -93,10 +95,16 @@ class ResultStage(Stage):
                 )
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        root = self.artifacts["rootfs"]
+        if "base" not in self.artifacts:
+            return self._build(work, self.artifacts["rootfs"])
+        with stacked(self.output, [self.artifacts["rootfs"], self.artifacts["base"]]) as root:
+            return self._build(work, root)
+
+    def _build(self, work: Work, root: str) -> dict[str, t.Any]:
         packages = installed(root)
         if not has_dpkg(root):
-            self._warn(f"{root} has no database of dpkg: the lists of packages, verification and changelogs are empty.")
+            tree = self.artifacts["rootfs"]
+            self._warn(f"{tree} has no database of dpkg: the lists of packages, verification and changelogs are empty.")
         files = {suffix: partial_path(path) for suffix, path in self.files().items()}
         work.progress.step("listing packages")
         _write(files["packages"], [package.line().encode() for package in packages])
@@ -104,11 +112,13 @@ class ResultStage(Stage):
         _write(files["verified"], [verification(root, work.run).encode()])
         work.progress.step("collecting changelogs")
         _write(files["changes"], changes(root, packages))
-        document = self._document(len(packages), {suffix: _described(path) for suffix, path in files.items()})
+        manager = "dpkg" if has_dpkg(root) else None
+        counted = {"count": len(packages), "manager": manager}
+        document = self._document(counted, {suffix: _described(path) for suffix, path in files.items()})
         _write(work.target, [json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"])
         return {"files": {"json": self.output, **self.files()}, "packages_count": len(packages)}
 
-    def _document(self, packages: int, files: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+    def _document(self, packages: dict[str, t.Any], files: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
         """What is known of the image; the same on every host: names without folders, and no time of the build."""
         stamps = {name: Stamp.load(path) for name, path in self.artifacts.items()}
         facts = {name: stamp.facts if stamp is not None else {} for name, stamp in stamps.items()}
@@ -127,7 +137,7 @@ class ResultStage(Stage):
                 "kernel_command_line": facts["iso"].get("kernel_command_line"),
             },
             "kernel_version": facts["boot"].get("kernel_version"),
-            "packages": {"count": packages, "manager": "dpkg" if has_dpkg(self.artifacts["rootfs"]) else None},
+            "packages": packages,
             "files": {
                 suffix: {"file": os.path.basename(path), **files[suffix]} for suffix, path in self.files().items()
             },

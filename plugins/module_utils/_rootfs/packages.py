@@ -98,21 +98,7 @@ class PackageTree(Stage):
         self.lock = lock
 
     def validate(self) -> None:
-        for option, names in (("packages", self.packages), ("bootstrap_packages", self.bootstrap_packages)):
-            for package in names:
-                if not _PACKAGE.match(package):
-                    raise StageError(
-                        f"{option}: {package!r} is not the name of a Debian package "
-                        "(lower-case letters, digits, plus, minus and dots; =version or /suite may follow)."
-                    )
-                if re.split("[=/]", package)[0] in self.excluded:
-                    raise StageError(f"{package} is in {option} and in packages_exclude. Take it out of one of them.")
-        for package in self.excluded:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", package):
-                raise StageError(
-                    f"packages_exclude: {package!r} is not the name of a Debian package "
-                    "(lower-case letters, digits, plus, minus and dots)."
-                )
+        validate_packages({"packages": self.packages, "bootstrap_packages": self.bootstrap_packages}, self.excluded)
         if self.lock is not None:
             self.lock.check(self._declared())
 
@@ -207,7 +193,7 @@ class PackageTree(Stage):
                 task="installing packages",
                 namespaces=True,
                 extra_environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"},
-                on_line=_InstallProgress(work.progress).line,
+                on_line=InstallProgress(work.progress).line,
                 hint=self._cause,
             )
             return {"archive": self._archive(record)}
@@ -322,7 +308,7 @@ class PackageTree(Stage):
         for package in self.excluded:
             if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."
-        return _installation_cause(output)
+        return installation_cause(output)
 
     def _cache_hooks(self, packages: str | None) -> list[str]:
         """Hooks that bring cached packages and lists in before apt runs, and new ones back after it.
@@ -357,7 +343,26 @@ class PackageTree(Stage):
         ]
 
 
-class _InstallProgress:
+def validate_packages(options: t.Mapping[str, t.Sequence[str]], excluded: t.Sequence[str]) -> None:
+    """Raise StageError for what is no name of a package, or both asked for and excluded; options by their names."""
+    for option, names in options.items():
+        for package in names:
+            if not _PACKAGE.match(package):
+                raise StageError(
+                    f"{option}: {package!r} is not the name of a Debian package "
+                    "(lower-case letters, digits, plus, minus and dots; =version or /suite may follow)."
+                )
+            if re.split("[=/]", package)[0] in excluded:
+                raise StageError(f"{package} is in {option} and in packages_exclude. Take it out of one of them.")
+    for package in excluded:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", package):
+            raise StageError(
+                f"packages_exclude: {package!r} is not the name of a Debian package "
+                "(lower-case letters, digits, plus, minus and dots)."
+            )
+
+
+class InstallProgress:
     """Turns what mmdebstrap, apt and dpkg print into progress."""
 
     _PHASES = (
@@ -392,7 +397,7 @@ class _InstallProgress:
             self._progress.step(self._phase)
 
 
-def _installation_cause(output: str) -> str | None:
+def installation_cause(output: str) -> str | None:
     """The likely cause of a failed installation, as a sentence, from apt's and dpkg's own words."""
     missing = re.search(r"E: (?:Unable to locate package|Package ')(?:\s*)([a-z0-9+.:-]+)", output)
     if missing:

@@ -14,11 +14,13 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kiwi_interface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, run_script
@@ -28,7 +30,13 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped i
     require_archives,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun, Work
+from ansible_collections.liveforge.images.plugins.module_utils._stage import (
+    Outcome,
+    Stage,
+    StageRun,
+    Work,
+    input_artifact,
+)
 
 
 class RootTree(Stage):
@@ -36,11 +44,14 @@ class RootTree(Stage):
 
     Both are stages: changing an overlay file copies and configures again, but installs nothing again.
 
+    With a base, the output is a layer: what the configured system has that the base has not. The base is only read.
+
     Args:
         output: the tree.
-        packages: the stage of the package tree.
+        packages: the stage of the package tree, or of the packages that a layer adds to its base.
         declaration: what the system shall be.
         package_sources: the repositories that the image keeps.
+        predicted: fingerprints by path that check mode foresees for the base.
         force: whether the packages are installed again even when nothing changed.
         lock_timeout: seconds to wait for another build of the package tree.
     """
@@ -51,14 +62,17 @@ class RootTree(Stage):
     def __init__(
         self,
         output: str,
-        packages: PackageTree,
+        packages: PackageTree | LayerPackages,
         declaration: Declaration,
         package_sources: t.Sequence[Repository],
         *,
         force: bool,
         lock_timeout: float,
+        predicted: t.Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(output, packages.source_date_epoch)
+        self.base = packages.base if isinstance(packages, LayerPackages) else None
+        self._predicted = predicted or {}
         self.packages = packages
         self.declaration = declaration
         self.package_sources = list(package_sources)
@@ -68,6 +82,9 @@ class RootTree(Stage):
     def validate(self) -> None:
         self.packages.validate()
         self.declaration.validate()
+
+    def reads(self) -> list[str]:
+        return [self.base] if self.base is not None else []
 
     def inputs(self) -> dict[str, t.Any]:
         return {
@@ -93,24 +110,33 @@ class RootTree(Stage):
         find_tool("bwrap")
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        base = self._build_packages(work)
+        packages = self._build_packages(work)
         work.progress.step("copying the package tree")
         os.mkdir(work.target, 0o755)
         work.run.run(
-            ["cp", "--archive", "--reflink=auto", "--no-target-directory", base, work.target],
+            ["cp", "--archive", "--reflink=auto", "--no-target-directory", packages, work.target],
             task="copying the package tree",
         )
-        self._configure(work)
+        if self.base is None:
+            facts = self._finish(work, work.target)
+        else:
+            with stacked(self.output, [self.base], upper=work.target) as root:
+                facts = self._finish(work, root)
+            reduce_layer(work.target, self.base)
         if self.source_date_epoch is not None:
             limit_times(work.target, self.source_date_epoch)
         forget_others(self.output, self._shipped())
         work.progress.step("reading the finished tree")
-        return {
-            "boot_fingerprint": self._boot_fingerprint(),
-            "boot_content": tree_content(work.target, is_boot_place),
-            "packages": self._installed(work),
-            "kernels": kernel_versions(work.target),
-        }
+        boot_content = tree_content(work.target, is_boot_place)
+        if self.base is not None:
+            below = input_artifact(self.base, self._predicted, fact="boot_")["content"]
+            boot_content = fingerprint([below, boot_content])
+        return {"boot_fingerprint": self._boot_fingerprint(), "boot_content": boot_content, **facts}
+
+    def _finish(self, work: Work, root: str) -> dict[str, t.Any]:
+        """Configure the tree at ``root``, and return what can be known of it only there."""
+        self._configure(work, root)
+        return {"packages": self._installed(work, root), "kernels": kernel_versions(root)}
 
     def _build_packages(self, work: Work) -> str:
         run = StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)
@@ -122,12 +148,14 @@ class RootTree(Stage):
     def _was_built(self) -> bool:
         return os.path.lexists(self.output)
 
-    def _configure(self, work: Work) -> None:
+    def _configure(self, work: Work, root: str) -> None:
         declared = self.declaration
-        configure = Configurator(work, work.target, self.source_date_epoch)
-        # First what nobody declared in so many words, so that overlays and files win over it.
-        first_boot.forget_host(work.target)
-        self._package_sources(configure, work.target)
+        configure = Configurator(work, root, self.source_date_epoch)
+        if self.base is None:
+            # First what nobody declared in so many words, so that overlays and files win over it. With a base, these
+            # are those of the base too.
+            first_boot.forget_host(root)
+            self._package_sources(configure, root)
         configure.hostname(declared.hostname)
         for tree in declared.trees:
             work.progress.step(f"unpacking {tree.shipped.option}")
@@ -148,24 +176,24 @@ class RootTree(Stage):
         configure.services(declared.services)
         kiwi = declared.kiwi if declared.all_scripts() else None
         if kiwi is not None:
-            self._require_bash(work.target)
-            kiwi.install(work.target, declared.all_scripts())
-        self._run_scripts(work, declared.scripts)
+            self._require_bash(root)
+            kiwi.install(root, declared.all_scripts())
+        self._run_scripts(work, root, declared.scripts)
         if declared.packages_remove or declared.packages_delete:
             work.progress.step("removing packages")
         if declared.packages_remove:
             configure.remove_packages(declared.packages_remove, must_be_installed=declared.kiwi is None)
         if declared.packages_delete:
             configure.delete_packages(declared.packages_delete)
-        self._run_scripts(work, declared.images_scripts)
+        self._run_scripts(work, root, declared.images_scripts)
         if kiwi is not None:
-            kiwi.uninstall(work.target)
-        first_boot.prepare(configure, work.target)
+            kiwi.uninstall(root)
+        first_boot.prepare(configure, root)
 
-    def _run_scripts(self, work: Work, scripts: t.Sequence[Script]) -> None:
+    def _run_scripts(self, work: Work, root: str, scripts: t.Sequence[Script]) -> None:
         if not scripts:
             return
-        sandbox = offline_sandbox(work.target, self.source_date_epoch)
+        sandbox = offline_sandbox(root, self.source_date_epoch)
         kiwi = self.declaration.kiwi
         if kiwi is not None:
             sandbox = dataclasses.replace(sandbox, environment={**sandbox.environment, **kiwi.profile})
@@ -209,10 +237,10 @@ class RootTree(Stage):
             stanza = repository.sources(keys[0] if keys is not None else None)
             configure.write(f"/etc/apt/sources.list.d/{repository.name}.sources", stanza.encode())
 
-    def _installed(self, work: Work) -> dict[str, str]:
+    def _installed(self, work: Work, root: str) -> dict[str, str]:
         """Name and version of every installed package."""
         listing = work.run.run(
-            Sandbox(work.target).command(["dpkg-query", "--show", "--showformat=${binary:Package} ${Version}\n"]),
+            Sandbox(root).command(["dpkg-query", "--show", "--showformat=${binary:Package} ${Version}\n"]),
             task="listing installed packages",
         )
         return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
@@ -222,7 +250,10 @@ class RootTree(Stage):
 
     def _boot_fingerprint(self) -> str:
         """Fingerprint of those inputs that an initrd can depend on."""
-        return fingerprint({"packages": self.packages.inputs(), **self.declaration.boot_inputs()})
+        packages = self.packages.inputs()
+        if self.base is not None:
+            packages = {**packages, "base": input_artifact(self.base, self._predicted, fact="boot_")["fingerprint"]}
+        return fingerprint({"packages": packages, **self.declaration.boot_inputs()})
 
 
 def _source_inputs(repository: Repository) -> t.Any:

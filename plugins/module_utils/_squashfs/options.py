@@ -49,6 +49,7 @@ class ImageOptions:
     exclude: tuple[str, ...] = ()
     processors: int | None = None
     memory: int | None = None
+    layer: bool = False
 
     @property
     def nested(self) -> Filesystem | None:
@@ -60,6 +61,11 @@ class ImageOptions:
         if not os.path.isabs(self.root):
             raise StageError(f"root must be an absolute path, not {self.root!r}.")
         check_patterns(self.exclude)
+        if self.layer and self.filesystem != "squashfs":
+            raise StageError(
+                f"layer: a layer is stacked as a squashfs, so filesystem {self.filesystem} is not possible. "
+                "Use squashfs."
+            )
         self._validate_compression()
         if self.size is not None:
             self._validate_size(self.size)

@@ -73,7 +73,7 @@ class SquashfsStage(Stage):
 
     def inputs(self) -> dict[str, t.Any]:
         options = self.options
-        return {
+        found = {
             "root": input_artifact(options.root, self._predicted),
             "filesystem": options.filesystem,
             "compression": dataclasses.asdict(self.options.how_to_compress()),
@@ -83,6 +83,9 @@ class SquashfsStage(Stage):
             "exclude": sorted(set(options.exclude)),
             "tools": self._versions(),
         }
+        if options.layer:
+            found["layer"] = True
+        return found
 
     def _versions(self) -> dict[str, str]:
         if self.options.filesystem == "erofs":
@@ -106,7 +109,12 @@ class SquashfsStage(Stage):
 
     def preflight(self) -> None:
         options = self.options
-        _require_tree(options.root)
+        if not os.path.isdir(options.root):
+            raise StageError(
+                f"root: {options.root} is not a directory. Build the root tree first, such as with live_rootfs."
+            )
+        if not options.layer:
+            _require_tree(options.root)
         compression = self.options.how_to_compress()
         if isinstance(compression, ErofsCompression):
             Erofs().require(compression)
@@ -252,8 +260,6 @@ def _subfolder(folder: str, name: str) -> str:
 
 
 def _require_tree(root: str) -> None:
-    if not os.path.isdir(root):
-        raise StageError(f"root: {root} is not a directory. Build the root tree first, such as with live_rootfs.")
     # lstat: a link would lead into the build host.
     missing = [
         name

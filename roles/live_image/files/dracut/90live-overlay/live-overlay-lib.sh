@@ -11,6 +11,7 @@
 #   /run/overlay/rootfsbase           the read-only root
 #   /run/overlay/overlayfs            what is written: rw/ and work/
 # and of our own:
+#   /run/overlay/layer0 ...           the parts of a root in layers, the uppermost first (rd.live.layers)
 #   /run/overlay/memory               what was copied into memory (rd.live.ram) or downloaded
 #   /run/overlay/store                a persistent store of which only the content is used (rd.live.overlay.readonly)
 #   /run/overlay/status               what was decided, as NAME=VALUE lines, for the booted system

@@ -71,26 +71,53 @@ open_medium() {
     [ -f "$image" ] || live_fail "$live_medium has no ${image#/run/overlay/live/} (rd.live.dir, rd.live.squashimg)."
 }
 
-# rd.live.ram: the image goes into memory, and the medium is free to go.
+# rd.live.layers=FILE,FILE...: images beside the root's that lie below it, the uppermost first. Sets layers to their
+# paths. The root's image is then a layer itself: what was changed, added and deleted on top of them.
+find_layers() {
+    local name names
+    layers=''
+    names=$(getarg rd.live.layers= | tr , ' ')
+    [ -n "$names" ] || return 0
+    [ "$image" != "$live_medium" ] || live_fail "rd.live.layers=$(getarg rd.live.layers=): $live_medium is a $(live_tag_of "$image" TYPE) alone, with no layers beside it. Start from the whole ISO."
+    for name in $names; do
+        case "$name" in
+            */*) live_fail "rd.live.layers: $name must be the name of a file beside ${image#/run/overlay/live/}, without a folder." ;;
+        esac
+        [ -f "${image%/*}/$name" ] || live_fail "$live_medium has no $(live_beside "$name") (rd.live.layers), on which ${image##*/} is built. Is the medium whole?"
+        layers="$layers ${image%/*}/$name"
+    done
+    live_note layers "${image##*/},$(getarg rd.live.layers=)"
+}
+
+# live_beside NAME: the path on the medium of a file beside the image.
+live_beside() {
+    local folder=${image%/*}
+    echo "${folder#/run/overlay/live/}/$1"
+}
+
+# rd.live.ram: the image and what lies below it go into memory, and the medium is free to go.
 copy_to_memory() {
-    local size left
+    local size=0 left file copied=''
     case "$image" in
         /run/overlay/memory/*) return ;;
     esac
-    size=$(live_size_of "$image")
+    # shellcheck disable=SC2086 # several paths; rd.live.layers has no blanks
+    for file in "$image" $layers; do
+        size=$((size + $(live_size_of "$file")))
+    done
     left=$(live_memory_left "$size")
     if [ "$left" -lt "$(live_least_memory)" ]; then
         live_fall_back "rd.live.ram: copying $((size / 1048576)) MiB would leave $left MiB of memory, less than the $(live_least_memory) MiB of rd.minmem. Running from the medium, which must stay."
         return
     fi
     # With a downloaded ISO, its image is copied out of it, and the rest is given back below.
-    if ! live_mount_memory /run/overlay/memory "$size" \
-        || ! live_read "$image" 0 "$size" "Copying to memory" > /run/overlay/memory/squashfs.img; then
+    if ! live_mount_memory /run/overlay/memory "$size" || ! copy_images; then
         umount -n /run/overlay/memory
         live_fall_back "rd.live.ram: copying to memory failed. Running from the medium, which must stay."
         return
     fi
     image=/run/overlay/memory/squashfs.img
+    layers=$copied
     live_note memory yes
     mountpoint -q /run/overlay/live && umount -n /run/overlay/live
     [ -z "$iso_loop" ] || losetup --detach "$iso_loop"
@@ -108,20 +135,50 @@ copy_to_memory() {
     fi
 }
 
+# Copies the image and its layers to /run/overlay/memory; sets copied to the paths of the layers there.
+copy_images() {
+    local file number=0
+    live_read "$image" 0 "$(live_size_of "$image")" "Copying to memory" > /run/overlay/memory/squashfs.img || return
+    for file in $layers; do
+        number=$((number + 1))
+        live_read "$file" 0 "$(live_size_of "$file")" "Copying ${file##*/} to memory" \
+            > "/run/overlay/memory/layer$number.img" || return
+        copied="$copied /run/overlay/memory/layer$number.img"
+    done
+}
+
 mount_root() {
+    local base=/run/overlay/rootfsbase
+    [ -z "$layers" ] || base=/run/overlay/layer0
+    lower=$base
     live_mount_readonly "$image" /run/overlay/squashfs_container || live_fail "$image cannot be mounted. Is the medium whole?"
-    mkdir -p /run/overlay/rootfsbase
+    mkdir -p "$base"
     root_image=
     if [ -f /run/overlay/squashfs_container/LiveOS/rootfs.img ]; then
         root_image=/run/overlay/squashfs_container/LiveOS/rootfs.img
-        live_mount_readonly "$root_image" /run/overlay/rootfsbase || live_fail "LiveOS/rootfs.img inside $image cannot be mounted."
+        live_mount_readonly "$root_image" "$base" || live_fail "LiveOS/rootfs.img inside $image cannot be mounted."
     else
         case "$image" in
             */rootfs.img) root_image=$image ;;
         esac
-        mount -n --bind /run/overlay/squashfs_container /run/overlay/rootfsbase
+        mount -n --bind /run/overlay/squashfs_container "$base"
         umount -n -l /run/overlay/squashfs_container
     fi
+    [ -z "$layers" ] || mount_layers
+}
+
+# Mounts the layers and sets lower to all of them. The root is stacked on them directly; /run/overlay/rootfsbase shows
+# the whole read-only root, as it does without layers.
+mount_layers() {
+    local file number=0
+    for file in $layers; do
+        number=$((number + 1))
+        live_mount_readonly "$file" "/run/overlay/layer$number" || live_fail "$file (rd.live.layers) cannot be mounted. Is the medium whole?"
+        lower=$lower:/run/overlay/layer$number
+    done
+    mkdir -p /run/overlay/rootfsbase
+    mount -n -t overlay -o "ro,lowerdir=$lower" live-layers /run/overlay/rootfsbase \
+        || live_fail "$(live_beside "${image##*/}") and the layers of rd.live.layers cannot be stacked. Is the medium whole?"
 }
 
 # Value for tmpfs's size=: a bare number means MiB (as for dracut), anything else is passed on (50%, 2g).
@@ -160,6 +217,10 @@ make_snapshot() {
         live_fall_back "rd.live.overlay.overlayfs=0: persistent data needs overlayfs. Using that."
         return 1
     fi
+    if [ -n "$layers" ]; then
+        live_fall_back "rd.live.overlay.overlayfs=0: a snapshot is one of a single file system, and this root has layers. Using overlayfs."
+        return 1
+    fi
     if [ -z "$root_image" ]; then
         live_fall_back "rd.live.overlay.overlayfs=0: a snapshot needs a file system image, and this root is a squashfs or erofs. Using overlayfs."
         return 1
@@ -191,14 +252,14 @@ overlay_layers() {
         live_note overlay temporary
     elif [ -n "$live_readonly" ]; then
         live_note overlay readonly
-        echo "lowerdir=$live_upper:/run/overlay/rootfsbase,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
+        echo "lowerdir=$live_upper:$lower,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
         return
     else
         live_note overlay persistent
-        echo "lowerdir=/run/overlay/rootfsbase,upperdir=$live_upper,workdir=$live_work"
+        echo "lowerdir=$lower,upperdir=$live_upper,workdir=$live_work"
         return
     fi
-    echo "lowerdir=/run/overlay/rootfsbase,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
+    echo "lowerdir=$lower,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
 }
 
 live_medium=''
@@ -216,6 +277,7 @@ live_check_medium "$live_medium"
 # Before anything of the medium is mounted: the kernel does not take a new partition on a disk that is in use.
 live_open_store
 open_medium
+find_layers
 if getargbool 0 rd.live.ram; then copy_to_memory; fi
 mount_root
 make_snapshot || overlay_layers > /run/overlay/layers

@@ -1,0 +1,266 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The packages that an image adds to its base, as a layer of their own. Private to this collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
+from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import (
+    InstallProgress,
+    installation_cause,
+    validate_packages,
+)
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
+
+# Where the folder with lists, packages and configuration of apt appears inside the tree.
+_APT = "/run/liveforge-apt"
+
+
+class LayerPackages(Stage):
+    """Installs further packages on top of a base; an empty layer when there are none.
+
+    apt of the build host downloads them, since nothing inside the tree has a network; apt of the base installs them.
+
+    Args:
+        output: the layer.
+        base: the base's root tree, made by live_rootfs.
+        repositories: where packages come from: those of the base.
+        packages: what to install that the base does not declare.
+        recommends: whether recommended packages are installed too.
+        architecture: of the packages, such as ``amd64``.
+        excluded: packages that are never installed.
+        cache: folder on the build host that keeps packages and package lists between builds.
+        predicted: fingerprints by path that check mode foresees for the base.
+    """
+
+    name = "live_rootfs packages"
+    format_version = 1
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        base: str,
+        repositories: t.Sequence[Repository],
+        packages: t.Sequence[str],
+        recommends: bool,
+        architecture: str,
+        cache: str,
+        excluded: t.Sequence[str] = (),
+        predicted: t.Mapping[str, str] | None = None,
+        source_date_epoch: int | None,
+    ) -> None:
+        super().__init__(output, source_date_epoch)
+        self.base = base
+        self.repositories = list(repositories)
+        self.packages = sorted(set(packages))
+        self.recommends = recommends
+        self.architecture = architecture
+        self.cache = cache
+        self.excluded = sorted(set(excluded))
+        self._predicted = predicted or {}
+
+    def validate(self) -> None:
+        validate_packages({"packages": self.packages}, self.excluded)
+        if not os.path.isabs(self.base):
+            raise StageError(f"base: {self.base!r} must be the absolute path of a root tree on the build host.")
+        stamp = Stamp.load(self.base)
+        if stamp is None:
+            # Check mode foresees it, or preflight misses it.
+            return
+        if stamp.stage != "live_rootfs":
+            raise StageError(f"base: {self.base} was made by {stamp.stage}, but it must be a root tree of live_rootfs.")
+        if "base" in stamp.inputs:
+            raise StageError(f"base: {self.base} is a layer itself. A base must be a whole root tree.")
+
+    def reads(self) -> list[str]:
+        return [self.base]
+
+    def inputs(self) -> dict[str, t.Any]:
+        found: dict[str, t.Any] = {
+            "base": input_artifact(self.base, self._predicted),
+            "packages": self.packages,
+            "tools": {},
+        }
+        if self.packages:
+            found["repository_order"] = [repository.name for repository in self.repositories]
+            found["repositories"] = {repository.name: repository.inputs() for repository in self.repositories}
+            found["recommends"] = self.recommends
+            found["architecture"] = self.architecture
+            found["packages_exclude"] = self.excluded
+        return found
+
+    def shipped(self) -> list[Shipped]:
+        """Nothing comes from the controller."""
+        return []
+
+    def preflight(self) -> None:
+        find_tool("bwrap")
+        if not os.path.isdir(self.base) or Stamp.load(self.base) is None:
+            raise StageError(
+                f"base: {self.base} is not there, or nothing is recorded of how it was made. Build it with live_rootfs."
+            )
+        if not self.packages:
+            return
+        find_tool("apt-get")
+        if not os.path.exists(os.path.join(self.base, "usr/bin/apt-get")):
+            raise StageError(
+                f"packages: {', '.join(self.packages)} cannot be added, because the base {self.base} has no apt. Add "
+                "apt to the packages of the base, or these packages themselves."
+            )
+        for folder in ("archives", "lists"):
+            os.makedirs(os.path.join(self.cache, folder), exist_ok=True)
+
+    def build(self, work: Work) -> dict[str, t.Any]:
+        os.mkdir(work.target, 0o755)
+        if self.packages:
+            folder = scratch_folder(self.output, "apt")
+            try:
+                with stacked(self.output, [self.base], upper=work.target) as root:
+                    self._install(work, root, folder)
+            finally:
+                remove(folder)
+            reduce_layer(work.target, self.base)
+        return {}
+
+    def _install(self, work: Work, root: str, folder: str) -> None:
+        for name in ("lists/partial", "archives/partial"):
+            os.makedirs(os.path.join(folder, name))
+        share_lists = not any(repository.trusted for repository in self.repositories)
+        # What apt may trust without a check must not get into other builds, and apt refuses to trust a signed list.
+        if share_lists:
+            _copy_files(os.path.join(self.cache, "lists"), os.path.join(folder, "lists"))
+        _copy_files(os.path.join(self.cache, "archives"), os.path.join(folder, "archives"), ".deb")
+        self._write_configuration(folder)
+        outside = {"APT_CONFIG": self._apt_configuration(folder, "outside", folder, root)}
+        self._apt_configuration(folder, "inside", _APT, "/")
+        progress = InstallProgress(work.progress).line
+        hint = self._cause
+        work.progress.step("reading package lists")
+        work.run.run(
+            ["apt-get", "--error-on=any", "update"],
+            task="reading package lists",
+            extra_environment=outside,
+            hint=hint,
+        )
+        install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *self.packages]
+        work.progress.step("downloading packages")
+        work.run.run(
+            ["apt-get", "--download-only", *install],
+            task="downloading packages",
+            extra_environment=outside,
+            on_line=progress,
+            hint=hint,
+        )
+        _copy_files(os.path.join(folder, "archives"), os.path.join(self.cache, "archives"), ".deb")
+        if share_lists:
+            _copy_files(os.path.join(folder, "lists"), os.path.join(self.cache, "lists"))
+        work.progress.step("installing packages")
+        sandbox = offline_sandbox(root, self.source_date_epoch)
+        sandbox = dataclasses.replace(
+            sandbox,
+            binds=((folder, _APT, True),),
+            environment={**sandbox.environment, "APT_CONFIG": f"{_APT}/inside.conf"},
+        )
+        work.run.run(
+            sandbox.command(["apt-get", "--no-download", *install]),
+            task="installing packages",
+            on_line=progress,
+            hint=hint,
+        )
+
+    def _write_configuration(self, folder: str) -> None:
+        sources = "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+        with open(os.path.join(folder, "image.sources"), "w", encoding="utf-8") as stream:
+            # apt would use packages of file: where they are, which is not inside of the tree.
+            stream.write(sources.replace("URIs: file:", "URIs: copy:"))
+        pins = [preferences(self.repositories)]
+        if self.excluded:
+            pins.append(f"Package: {' '.join(self.excluded)}\nPin: release *\nPin-Priority: -1\n")
+        with open(os.path.join(folder, "preferences"), "w", encoding="utf-8") as stream:
+            stream.write("\n".join(filter(None, pins)))
+        with open(os.path.join(folder, "auth.conf"), "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write("".join(repository.credentials() for repository in self.repositories))
+
+    def _apt_configuration(self, folder: str, name: str, seen: str, root: str) -> str:
+        """Write apt.conf(5) for a look from outside or inside of the tree; returns its path.
+
+        Args:
+            folder: where it is written.
+            name: of the file, without suffix.
+            seen: path of that folder as apt sees it.
+            root: path of the tree as apt sees it.
+        """
+        settings = {
+            "APT::Architecture": self.architecture,
+            "APT::Install-Recommends": str(self.recommends).lower(),
+            "APT::Install-Suggests": "false",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "Acquire::http::Timeout": "30",
+            "Acquire::https::Timeout": "30",
+            "Dir::Etc::main": "/dev/null",
+            "Dir::Etc::parts": f"{seen}/none",
+            "Dir::Etc::sourcelist": f"{seen}/image.sources",
+            "Dir::Etc::sourceparts": f"{seen}/none",
+            "Dir::Etc::preferences": f"{seen}/preferences",
+            "Dir::Etc::preferencesparts": f"{seen}/none",
+            "Dir::Etc::netrc": f"{seen}/auth.conf",
+            "Dir::Etc::netrcparts": f"{seen}/none",
+            "Dir::State::lists": f"{seen}/lists",
+            "Dir::State::status": os.path.join(root, "var/lib/dpkg/status"),
+            "Dir::State::extended_states": os.path.join(root, "var/lib/apt/extended_states"),
+            "Dir::Cache": seen,
+            "Dir::Cache::archives": f"{seen}/archives",
+            "Dir::Cache::pkgcache": "",
+            "Dir::Cache::srcpkgcache": "",
+            "Dir::Log": "/dev/null",
+            "DPkg::Options::": "--force-unsafe-io",
+        }
+        path = os.path.join(folder, f"{name}.conf")
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(f'#clear APT::Architectures;\nAPT::Architectures {{ "{self.architecture}"; }};\n')
+            stream.writelines(f'{setting} "{value}";\n' for setting, value in settings.items())
+        return path
+
+    def _cause(self, output: str) -> str | None:
+        for package in self.excluded:
+            if f"{package} but it is not " in output:
+                return f"packages_exclude: {package} is needed by another package. Take one of them out."
+        return installation_cause(output)
+
+
+def _copy_files(source: str, target: str, suffix: str = "") -> None:
+    """Give the files of one folder a place in another, where they are not there yet: linked where that works."""
+    for name in os.listdir(source):
+        path, place = os.path.join(source, name), os.path.join(target, name)
+        if name == "lock" or name.startswith(".") or not name.endswith(suffix) or not os.path.isfile(path):
+            continue
+        if suffix and os.path.exists(place):
+            continue
+        if suffix:
+            try:
+                os.link(path, place)
+                continue
+            except OSError:
+                pass
+        # A file gets its name only when it is whole.
+        partial = os.path.join(target, f".{name}.partial")
+        shutil.copy2(path, partial)
+        os.replace(partial, place)
