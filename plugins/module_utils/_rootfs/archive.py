@@ -23,7 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_l
     LockedPackage,
     PackageLock,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, plain_uri
 
 _NAMED = 5
 # Files that the hook leaves for ArchiveRecord.
@@ -61,6 +61,10 @@ class ArchiveRecord:
         """Version of every installed package."""
         return {name: version for name, version, dummy in self._installed()}
 
+    def files(self) -> list[str]:
+        """Names of the .deb files of all installed packages, as they are in apt's archive folder."""
+        return [_deb(*package) for package in self._installed()]
+
     def facts(self) -> dict[str, t.Any]:
         """The packages as a lock needs them, those that came from no repository, and the Release files."""
         shown = {
@@ -72,7 +76,7 @@ class ArchiveRecord:
         packages, unknown = {}, []
         for name, version, architecture in self._installed():
             fields = shown.get((name, version, architecture))
-            origin = origins.get(f"{name}_{version.replace(':', '%3a')}_{architecture}.deb")
+            origin = origins.get(_deb(name, version, architecture))
             if fields is None or origin is None:
                 unknown.append(name)
                 continue
@@ -111,19 +115,15 @@ class ArchiveRecord:
         found = {}
         for uri, file in re.findall(r"^'([^']+)' (\S+) ", self._read(_URIS), re.MULTILINE):
             for repository in self._repositories:
-                prefix, place = _plain(repository.uri).rstrip("/") + "/", _plain(uri)
+                prefix, place = plain_uri(repository.uri).rstrip("/") + "/", plain_uri(uri)
                 if place.startswith(prefix):
                     found[file] = (repository.name, urllib.parse.unquote(place[len(prefix) :]))
                     break
         return found
 
     def _release(self, repository: Repository) -> bytes | None:
-        place = re.sub(r"^[a-z]+:(//)?", "", _plain(repository.uri)).rstrip("/")
-        flat = repository.suite.endswith("/")
-        place += f"/{repository.suite.strip('/')}/" if flat else f"/dists/{repository.suite}/"
-        quoted = re.sub(r'[\\|{}\[\]<>"^~_=!@#$%&*]', lambda found: f"%{ord(found[0]):02x}", place)
         for leaf in ("InRelease", "Release"):
-            path = os.path.join(self._folder, _RELEASES, quoted.replace("/", "_") + leaf)
+            path = os.path.join(self._folder, _RELEASES, repository.list_prefix() + leaf)
             if os.path.isfile(path):
                 with open(path, "rb") as stream:
                     return stream.read()
@@ -174,17 +174,29 @@ class LockedRepository:
         """The repository as a deb822 stanza. Its packages were checked one by one, so nothing signs it."""
         return f"Types: deb\nURIs: copy://{urllib.parse.quote(self.packages)}\nSuites: ./\nTrusted: yes\n"
 
+    def setup_hook(self) -> str:
+        """An option of mmdebstrap that brings the packages in before apt runs: they need not be copied then."""
+        packages = shlex.quote(self.packages)
+        return (
+            '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial; '
+            f"for deb in {packages}/*.deb; do "
+            'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
+        )
+
     def _from_cache(self, name: str, package: LockedPackage) -> bool:
         """Take a package out of the cache, if it is there and the right one."""
         path = os.path.join(self._cache, "archives", package.deb(name))
-        if not os.path.isfile(path) or file_sha256(path) != package.sha256:
+        if not os.path.isfile(path):
             return False
-        # A link of its own: the cache may be cleaned meanwhile.
+        # A link of its own: the cache may be cleaned meanwhile. It is the link that is checked.
         target = os.path.join(self.packages, package.deb(name))
         try:
             os.link(path, target)
         except OSError:
             shutil.copyfile(path, target)
+        if file_sha256(target) != package.sha256:
+            os.unlink(target)
+            return False
         return True
 
     def _download(self, missing: t.Mapping[str, LockedPackage], run: Runner) -> None:
@@ -293,10 +305,5 @@ def paragraphs(text: str) -> list[dict[str, str]]:
     return found
 
 
-def _plain(uri: str) -> str:
-    """A URI without login, and with one slash where apt leaves out the other two (``copy:///srv``)."""
-    uri = re.sub(r"^(file|copy):/+", r"\1:/", uri)
-    parts = urllib.parse.urlsplit(uri)
-    if parts.username is None:
-        return uri
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def _deb(name: str, version: str, architecture: str) -> str:
+    return f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"

@@ -23,6 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure
     unpack_commands,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
@@ -33,6 +34,14 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import Sta
 # No tree with a kernel is smaller; a full disk is found before the download.
 _LEAST_BYTES = 600_000_000
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?\Z")
+# How apt is asked for what mmdebstrap adds to the essential packages.
+_VARIANT_PACKAGES = {
+    "essential": (),
+    "apt": ("apt",),
+    "minbase": ("?priority(required)",),
+    "important": ("?priority(required)", "?priority(important)"),
+    "standard": ("?priority(required)", "?priority(important)", "?priority(standard)"),
+}
 _FILE_MIRROR_HOOKS = "/usr/share/mmdebstrap/hooks/file-mirror-automount"
 _PINS = "etc/apt/preferences.d/00-image-repositories"
 _CREDENTIALS = "etc/apt/auth.conf.d/00-build.conf"
@@ -90,7 +99,7 @@ class PackageTree(Stage):
         self.recommends = recommends
         self.architecture = architecture
         self.scripts = list(scripts)
-        self.cache = cache
+        self._cache = PackageCache(cache)
         self.bootstrap_packages = sorted(set(bootstrap_packages))
         self.excluded = sorted(set(excluded))
         self.archives = list(archives)
@@ -166,8 +175,7 @@ class PackageTree(Stage):
                     "or copy it there."
                 )
         require_archives(self.shipped())
-        os.makedirs(os.path.join(self.cache, "archives"), exist_ok=True)
-        os.makedirs(os.path.join(self.cache, "lists"), exist_ok=True)
+        self._cache.prepare()
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "the root tree")
 
     def build(self, work: Work) -> dict[str, t.Any]:
@@ -196,6 +204,9 @@ class PackageTree(Stage):
                 on_line=InstallProgress(work.progress).line,
                 hint=self._cause,
             )
+            for name in self._cache.damaged(folder):
+                work.run.note(f"{name} in the cache was damaged, and was downloaded again")
+            self._cache.mark_used(record.files())
             return {"archive": self._archive(record)}
         finally:
             remove(folder)
@@ -204,7 +215,7 @@ class PackageTree(Stage):
     def _locked_repository(self, work: Work, folder: str) -> LockedRepository | None:
         if self.lock is None:
             return None
-        locked = LockedRepository(self.lock, self.repositories, self.architecture, self.cache, folder)
+        locked = LockedRepository(self.lock, self.repositories, self.architecture, self._cache.folder, folder)
         locked.make(work.run, work.progress.step)
         return locked
 
@@ -224,7 +235,7 @@ class PackageTree(Stage):
             "--format=directory",
             f"--variant={self.variant}",
             f"--architectures={self.architecture}",
-            # The cache fills apt's archive folder beforehand; these two would object to it or empty it.
+            # Packages of the cache are in apt's archive folder beforehand; these two would object to it or empty it.
             "--skip=download/empty,essential/unlink",
             "--aptopt=Acquire::Retries 3",
             "--aptopt=Acquire::http::Timeout 30",
@@ -243,9 +254,12 @@ class PackageTree(Stage):
             command.append("--include=" + ",".join(names))
         if locked is None and any(repository.is_local() for repository in self.repositories):
             command.append(f"--hook-dir={_FILE_MIRROR_HOOKS}")
-        command += self._cache_hooks(None if locked is None else locked.packages)
         if locked is None:
             command += self._apt_hooks(folder)
+            command += self._fetch_hooks(folder)
+        else:
+            command.append(locked.setup_hook())
+        command += self._keep_hooks()
         command += [f"--essential-hook={hook}" for hook in self._bootstrap(target, folder)]
         command.append(f"--customize-hook={record.hook()}")
         return [*command, self.repositories[0].suite, target, sources]
@@ -310,37 +324,26 @@ class PackageTree(Stage):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."
         return installation_cause(output)
 
-    def _cache_hooks(self, packages: str | None) -> list[str]:
-        """Hooks that bring cached packages and lists in before apt runs, and new ones back after it.
+    def _fetch_hooks(self, folder: str) -> list[str]:
+        """Setup hooks that bring in what the cache has, once it is known to be right."""
+        lists = os.path.join(folder, "lists")
+        self._cache.take_lists([] if self._unchecked() else self.repositories, lists)
+        wanted = [*_VARIANT_PACKAGES[self.variant], *self.bootstrap_packages, *self.packages]
+        return self._cache.fetch_hooks(folder, lists, wanted)
 
-        Args:
-            packages: folder with the only packages to bring in, and then no lists; None for all of the cache.
+    def _keep_hooks(self) -> list[str]:
+        """Hooks that bring new packages and lists into the cache after apt ran."""
+        keep = self._cache.keep_packages()
+        lists = "" if self.lock is not None or self._unchecked() else f"; {self._cache.keep_lists()}"
+        return [f"--essential-hook={keep}", f"--customize-hook={keep}{lists}"]
+
+    def _unchecked(self) -> bool:
+        """Whether there are lists that nobody signed.
+
+        apt refuses a repository that it may trust without a check when it has a signed list of it, and a list that was
+        not checked must not get into other builds.
         """
-        archives = shlex.quote(os.path.join(self.cache, "archives"))
-        lists = shlex.quote(os.path.join(self.cache, "lists"))
-        source = archives if packages is None else shlex.quote(packages)
-        # Hard links where cache and tree share a file system. A package gets its name only when it is whole.
-        fetch = (
-            f'for deb in {source}/*.deb; do [ -e "$deb" ] || continue; '
-            'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
-        )
-        keep = (
-            f'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; name=${{deb##*/}}; '
-            f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
-            f'{{ cp "$deb" {archives}/."$name".partial && mv {archives}/."$name".partial {archives}/"$name"; }}; done'
-        )
-        fetch_lists = f'; cp -a {lists}/. "$1"/var/lib/apt/lists/'
-        keep_lists = f'; find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -pu -t {lists} {{}} +'
-        if packages is not None or any(repository.trusted for repository in self.repositories):
-            # apt refuses a repository that it may trust without a check when it has a signed list of it, and a list
-            # that was not checked must not get into other builds.
-            fetch_lists = keep_lists = ""
-        return [
-            '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
-            f"{fetch}{fetch_lists}",
-            f"--essential-hook={keep}",
-            f"--customize-hook={keep}{keep_lists}",
-        ]
+        return any(repository.trusted for repository in self.repositories)
 
 
 def validate_packages(options: t.Mapping[str, t.Sequence[str]], excluded: t.Sequence[str]) -> None:

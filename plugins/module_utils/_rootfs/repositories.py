@@ -142,9 +142,25 @@ class Repository:
         digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
         return self.uri.replace(f"{parts.username}:{parts.password}@", f"(secret {digest})@")
 
+    def list_prefix(self) -> str:
+        """What the names of its files in apt's lists folder start with."""
+        place = re.sub(r"^[a-z]+:(//)?", "", plain_uri(self.uri)).rstrip("/")
+        place += f"/{self.suite.strip('/')}/" if self.suite.endswith("/") else f"/dists/{self.suite}/"
+        quoted = re.sub(r'[\\|{}\[\]<>"^~_=!@#$%&*]', lambda found: f"%{ord(found[0]):02x}", place)
+        return quoted.replace("/", "_")
+
     def is_local(self) -> bool:
         """Whether apt reads it from the build host's own files."""
         return self.uri.startswith(("file:", "copy:"))
+
+
+def plain_uri(uri: str) -> str:
+    """A URI without login, and with one slash where apt leaves out the other two (``copy:///srv``)."""
+    uri = re.sub(r"^(file|copy):/+", r"\1:/", uri)
+    parts = urllib.parse.urlsplit(uri)
+    if parts.username is None:
+        return uri
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def preferences(repositories: t.Sequence[Repository]) -> str:

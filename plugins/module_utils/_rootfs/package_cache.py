@@ -1,0 +1,279 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a build host keeps of downloads between builds. Private to this collection.
+
+Nothing in the cache is believed. apt compares only the size of what it finds in its archive folder, and takes its lists
+for checked, so both are compared with signed digests here before apt sees them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+import shutil
+import time
+import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository
+
+_DIGEST = re.compile(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", re.MULTILINE)
+_PARTIAL = re.compile(r"\..*\.partial\Z")
+# A copy into the cache takes seconds; one as old as this belongs to a build that was killed.
+_STALE_SECONDS = 86400
+
+# Brings the packages that apt is going to want in, each after a check against the digest that apt prints of it.
+# Arguments: the tree, the cache's packages, the file for the names of damaged ones, the names to install. The list of
+# wanted packages may be too short, which costs a download and nothing else.
+_FETCH = r"""#!/bin/sh
+root=$1 cache=$2 damaged=$3
+shift 3
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+archives=$root/var/cache/apt/archives
+said=$damaged.update
+if ! apt-get update --error-on=any >"$said" 2>&1; then
+    cat "$said"
+    # What the cache has may be the reason.
+    grep -Eqi 'GPG|signature|signed|hash sum|parse|clearsign' "$said" || exit 1
+    find "$root/var/lib/apt/lists" -type f -delete
+    apt-get update --error-on=any || exit
+fi
+{
+    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
+    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install "$@" || :
+} 2>/dev/null | sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" | sort -u |
+while read -r digest name; do
+    [ -f "$cache/$name" ] || continue
+    ln "$cache/$name" "$archives/" 2>/dev/null || cp "$cache/$name" "$archives/" || exit
+    # The link or copy is checked, so that nobody can exchange the file after the check.
+    if echo "$digest  $archives/$name" | sha256sum --check --status; then
+        echo "cache: taking $name"
+    else
+        echo "cache: $name does not have the digest of the package list; removing it, to download it again"
+        echo "$name" >>"$damaged"
+        rm -f "$archives/$name" "$cache/$name"
+    fi
+done
+"""
+
+
+class PackageCache:
+    """The cache as builds use it.
+
+    Builds have links or copies of their own of what they use, so whatever happens to the cache meanwhile cannot hurt
+    them, and any number of them share it.
+
+    Args:
+        folder: of the cache, on the build host.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.archives = os.path.join(folder, "archives")
+        self.lists = os.path.join(folder, "lists")
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        for folder in (self.archives, self.lists):
+            os.makedirs(folder, exist_ok=True)
+
+    def take_lists(self, repositories: t.Sequence[Repository], target: str) -> None:
+        """Copy the package lists of ``repositories`` into the new folder ``target``: those that are as their Release
+        file says. The signature of that one is checked by apt."""
+        os.mkdir(target)
+        for prefix in sorted({repository.list_prefix() for repository in repositories}):
+            names = [name for name in _files(self.lists) if name.startswith(prefix)]
+            # Only what apt checks the signature of, whatever else lies there.
+            if prefix + "InRelease" not in names:
+                continue
+            text = _taken(os.path.join(self.lists, prefix + "InRelease"), os.path.join(target, prefix + "InRelease"))
+            digests = {(place, digest) for digest, place in _DIGEST.findall(text)}
+            for name in names:
+                if name[len(prefix) :] in ("InRelease", "Release", "Release.gpg"):
+                    continue
+                copy = os.path.join(target, name)
+                place = name[len(prefix) :].replace("_", "/")
+                try:
+                    shutil.copy2(os.path.join(self.lists, name), copy)
+                except FileNotFoundError:
+                    continue
+                if (place, file_sha256(copy)) not in digests:
+                    os.unlink(copy)
+                else:
+                    _mark(os.path.join(self.lists, name))
+
+    def fetch_hooks(self, folder: str, lists: str, names: t.Sequence[str]) -> list[str]:
+        """Setup hooks for mmdebstrap that read the package lists and bring in what the cache has of packages.
+
+        They come after all others, since they use everything that apt is told.
+
+        Args:
+            folder: for the script and the names of damaged packages.
+            lists: folder with package lists to start from; they are moved.
+            names: the packages to install, as apt takes them.
+        """
+        script = os.path.join(folder, "fetch")
+        with open(script, "w", encoding="utf-8") as stream:
+            stream.write(_FETCH)
+        arguments = shlex.join([self.archives, os.path.join(folder, "damaged"), *names])
+        return [
+            '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
+            f'find {shlex.quote(lists)} -type f -exec mv -t "$1"/var/lib/apt/lists {{}} +; '
+            f'sh {shlex.quote(script)} "$1" {arguments}'
+        ]
+
+    def keep_packages(self) -> str:
+        """A shell command for mmdebstrap's hooks that keeps the packages of the tree. One gets its name when whole."""
+        archives = shlex.quote(self.archives)
+        return (
+            f'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; name=${{deb##*/}}; '
+            f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
+            f"{{ {_copy_whole(archives)}; }}; done"
+        )
+
+    def keep_lists(self) -> str:
+        """A shell command for mmdebstrap's hooks that keeps the package lists of the tree, unless there are newer."""
+        lists = shlex.quote(self.lists)
+        return (
+            'for deb in $(find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock); do name=${deb##*/}; '
+            f'[ {lists}/"$name" -nt "$deb" ] || cmp -s "$deb" {lists}/"$name" || '
+            f"{{ {_copy_whole(lists)}; }}; done"
+        )
+
+    def damaged(self, folder: str) -> list[str]:
+        """Packages that the fetch hook found damaged."""
+        try:
+            with open(os.path.join(folder, "damaged"), encoding="utf-8") as stream:
+                return sorted(set(stream.read().split()))
+        except FileNotFoundError:
+            return []
+
+    def mark_used(self, packages: t.Iterable[str]) -> None:
+        """Note that packages (names of their files) were used now: their modification time is their last use."""
+        for name in packages:
+            _mark(os.path.join(self.archives, name))
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheEntry:
+    """One file in the cache.
+
+    Attributes:
+        kind: ``package``, ``list``, or ``unfinished`` for what a build is copying or a killed one left.
+        used: seconds since 1970 of the last use.
+        links: names that the file has; more than one while a build uses it, and then removing it frees nothing.
+    """
+
+    path: str
+    kind: str
+    size: int
+    used: float
+    links: int
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a running build may use it."""
+        if self.kind == "unfinished":
+            return time.time() - self.used < _STALE_SECONDS
+        return self.links > 1
+
+
+def entries(folder: str) -> list[CacheEntry]:
+    """What is in a cache, least recently used first."""
+    found = []
+    for name, kind in (("archives", "package"), ("lists", "list")):
+        for file in _files(os.path.join(folder, name)):
+            path = os.path.join(folder, name, file)
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if _PARTIAL.match(file):
+                this = "unfinished"
+            elif kind == "list" or file.endswith(".deb"):
+                this = kind
+            else:
+                continue
+            # apt needs the modification time of a list; that of a package is its last use.
+            used = status.st_mtime if this != "list" else max(status.st_atime, status.st_mtime)
+            found.append(CacheEntry(path, this, status.st_size, used, status.st_nlink))
+    return sorted(found, key=lambda entry: (entry.used, entry.path))
+
+
+def prunable(
+    found: t.Sequence[CacheEntry], *, max_size: int | None, max_age: float | None, keep: int, now: float
+) -> list[CacheEntry]:
+    """What to remove from a cache, least recently used first.
+
+    Args:
+        found: the entries, least recently used first.
+        max_size: bytes that may stay, or None.
+        max_age: seconds since the last use, or None.
+        keep: so many of the most recently used entries stay whatever their age and size.
+        now: seconds since 1970.
+    """
+    free = [entry for entry in found[: max(len(found) - keep, 0)] if not entry.in_use]
+    chosen = [
+        entry for entry in free if entry.kind == "unfinished" or (max_age is not None and now - entry.used > max_age)
+    ]
+    if max_size is not None:
+        total = sum(entry.size for entry in found) - sum(entry.size for entry in chosen)
+        for entry in free:
+            if total <= max_size:
+                break
+            if entry not in chosen:
+                chosen.append(entry)
+                total -= entry.size
+    return sorted(chosen, key=lambda entry: (entry.used, entry.path))
+
+
+def prune(chosen: t.Iterable[CacheEntry]) -> list[CacheEntry]:
+    """Remove entries, but those that were used or replaced since they were looked at; returns the removed ones."""
+    removed = []
+    for entry in chosen:
+        try:
+            status = os.lstat(entry.path)
+            if status.st_nlink > entry.links or (entry.kind == "package" and status.st_mtime != entry.used):
+                continue
+            os.unlink(entry.path)
+        except FileNotFoundError:
+            continue
+        removed.append(entry)
+    return removed
+
+
+def _copy_whole(folder: str) -> str:
+    partial = f'{folder}/."$name".$$.partial'
+    return f'cp -p "$deb" {partial} && mv -f {partial} {folder}/"$name"'
+
+
+def _files(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def _taken(path: str, copy: str) -> str:
+    try:
+        shutil.copy2(path, copy)
+    except FileNotFoundError:
+        return ""
+    _mark(path)
+    with open(copy, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def _mark(path: str) -> None:
+    """Note a use: in the access time alone for lists, since their modification time is the mirror's."""
+    now = time.time_ns()
+    try:
+        is_list = not path.endswith(".deb")
+        os.utime(path, ns=(now, os.stat(path).st_mtime_ns if is_list else now))
+    except FileNotFoundError:
+        return

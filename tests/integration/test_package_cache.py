@@ -1,0 +1,164 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Builds whose package cache was damaged, shared, or pruned beneath them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+import pytest
+
+import playbook
+
+HOST_CACHE = pathlib.Path("/var/cache/liveforge")
+
+
+@pytest.fixture(scope="module")
+def workspace() -> t.Iterator[pathlib.Path]:
+    folder = playbook.CACHE / "cache-test"
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def cache(workspace: pathlib.Path) -> pathlib.Path:
+    """A cache with what one build needs, and nothing that other builds use."""
+    first = workspace / "first"
+    if HOST_CACHE.exists():
+        subprocess.run(["cp", "-al", str(HOST_CACHE), str(first)], check=True)
+    build(workspace, first, "tree")
+    folder = workspace / "cache"
+    (folder / "archives").mkdir(parents=True)
+    for file, dummy in packages(workspace, "tree"):
+        (folder / "archives" / file).write_bytes((first / "archives" / file).read_bytes())
+    subprocess.run(["cp", "-a", str(first / "lists"), str(folder)], check=True)
+    subprocess.run(["rm", "-rf", str(first)], check=True)
+    return folder
+
+
+def options(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> dict[str, t.Any]:
+    return {
+        "dest": str(workspace / name),
+        "release": "bookworm",
+        "variant": "essential",
+        "packages": ["less"],
+        "cache": str(cache),
+        "force": True,
+        "lock_timeout": 0,
+    }
+
+
+def build(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> dict[str, t.Any]:
+    scratch = workspace / f"{name}.run"
+    scratch.mkdir(exist_ok=True)
+    result = playbook.module("live_rootfs", options(workspace, cache, name), scratch)
+    assert not result.get("failed"), result
+    return result
+
+
+def packages(workspace: pathlib.Path, name: str) -> list[tuple[str, str]]:
+    """File name and SHA-256 of each installed package, as the signed lists have it."""
+    recorded = json.loads((workspace / f"{name}.packages.stage.json").read_text())["facts"]["archive"]["packages"]
+    return [
+        (f"{package}_{data['version'].replace(':', '%3a')}_{data['architecture']}.deb", data["sha256"])
+        for package, data in recorded.items()
+    ]
+
+
+def log(workspace: pathlib.Path, name: str) -> str:
+    return (workspace / f"{name}.packages.log").read_text()
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Write it as a new file, so that no other name of the old one changes."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def assert_whole(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> None:
+    for file, digest in packages(workspace, name):
+        assert sha256(cache / "archives" / file) == digest, file
+
+
+def test_damaged_packages_are_downloaded_again(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+    files = dict(packages(workspace, "tree"))
+    truncated, altered, foreign = (
+        next(cache / "archives" / file for file in files if file.startswith(name + "_"))
+        for name in ("less", "hostname", "dash")
+    )
+    replace(truncated, truncated.read_bytes()[:5000])
+    # The time stamp in the archive's first header: the size stays, and dpkg would install it without a word.
+    content = altered.read_bytes()
+    assert content[24:34] != b"1234567890"
+    replace(altered, content[:24] + b"1234567890" + content[34:])
+    assert subprocess.run(["dpkg-deb", "--fsys-tarfile", str(altered)], check=True, capture_output=True).stdout
+    # As large as it should be, but never written: what a power failure leaves.
+    replace(foreign, bytes(foreign.stat().st_size))
+    (cache / "archives/.bash_1_amd64.deb.4711.partial").write_bytes(b"half")
+    build(workspace, cache, "tree")
+    assert_whole(workspace, cache, "tree")
+    said = log(workspace, "tree")
+    noted = {line.split()[1] for line in said.splitlines() if "in the cache was damaged" in line}
+    assert noted == {truncated.name, altered.name, foreign.name}
+    # All others came from the cache.
+    taken = {line.split()[-1] for line in said.splitlines() if "cache: taking" in line}
+    assert taken == set(files) - noted
+
+
+def test_damaged_lists_are_read_again(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+    lists = next((cache / "lists").glob("*_bookworm_main_binary-amd64_Packages"))
+    times = (lists.stat().st_atime_ns, lists.stat().st_mtime_ns)
+    right = sha256(lists)
+    # A list that offers a package that nobody signed: apt would believe it, since the mirror has no newer one.
+    replace(lists, lists.read_bytes().replace(b"\nPackage: less\nVersion: ", b"\nPackage: less\nVersion: 9"))
+    os.utime(lists, ns=times)
+    release = next((cache / "lists").glob("*_bookworm-updates_InRelease"))
+    times = (release.stat().st_atime_ns, release.stat().st_mtime_ns)
+    replace(release, release.read_bytes().replace(b"Suite: ", b"Suite:  "))
+    os.utime(release, ns=times)
+    build(workspace, cache, "tree")
+    assert sha256(lists) == right
+    assert b"Suite:  " not in release.read_bytes()
+
+
+def test_builds_share_a_cache_on_another_file_system_and_one_is_killed(workspace: pathlib.Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        shared = pathlib.Path(folder) / "cache"
+        arguments = workspace / "killed.json"
+        arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options(workspace, shared, "killed")}))
+        module = "ansible_collections.liveforge.images.plugins.modules.live_rootfs"
+        killed = subprocess.Popen(
+            [sys.executable, "-m", module, str(arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        try:
+            deadline = time.monotonic() + 300
+            while not list(shared.glob("archives/*.deb")) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            killed.send_signal(signal.SIGKILL)
+            killed.wait()
+        assert list(shared.glob("archives/*.deb"))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            names = ("one", "two")
+            list(pool.map(lambda name: build(workspace, shared, name), names))
+        for name in names:
+            assert_whole(workspace, shared, name)
+        assert sorted(packages(workspace, "one")) == sorted(packages(workspace, "two"))
