@@ -42,10 +42,28 @@ if ! apt-get update --error-on=any >"$said" 2>&1; then
     find "$root/var/lib/apt/lists" -type f -delete
     apt-get update --error-on=any || exit
 fi
+wanted=$damaged.wanted
 {
-    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
-    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install "$@" || :
-} 2>/dev/null | sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" | sort -u |
+    apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
+    apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' "$@" || :
+} >"$wanted" 2>/dev/null
+# The packages are unpacked, copied and configured; what is downloaded stays in the cache.
+needs=$(awk -v cache="$cache" '
+    /^\047/ && !seen[$2]++ {
+        file = cache "/" $2
+        if ((getline line <file) < 0) download += $3; else close(file)
+    }
+    /^After this operation, .* of additional disk space/ {
+        gsub(/,/, "", $4)
+        installed = $4 * ($5 ~ /^k/ ? 1e3 : $5 ~ /^M/ ? 1e6 : $5 ~ /^G/ ? 1e9 : 1)
+    }
+    END { printf "%.0f", 2 * installed + download }' "$wanted")
+has=$(df --block-size=1 --output=avail "$root" | tail -n 1 | tr -d ' ')
+if [ "$needs" -gt "$has" ]; then
+    echo "space: needs $needs has $has"
+    exit 1
+fi
+sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" "$wanted" | sort -u |
 while read -r digest name; do
     [ -f "$cache/$name" ] || continue
     ln "$cache/$name" "$archives/" 2>/dev/null || cp "$cache/$name" "$archives/" || exit
