@@ -299,14 +299,20 @@ def _content(path: str) -> str:
     return tree_content(path) if os.path.isdir(path) else file_sha256(path)
 
 
+def former_size(output: str) -> int | None:
+    """Bytes that an output had when it was built last, with what blocks and directories add; None when it never was."""
+    stamp = Stamp.load(output)
+    return None if stamp is None else int(stamp.output["size"] * 1.1)
+
+
 def require_space(folder: str, needed: int, what: str) -> None:
     """Raise StageError unless the file system of ``folder`` has ``needed`` bytes free for ``what``."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free < needed:
         raise StageError(
-            f"Not enough space in {folder} for {what}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free. "
-            "Free some space there or choose another directory.",
+            f"Not enough space in {folder} for {what}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free, so "
+            f"{(needed - free) / 1e6:.0f} MB are missing. Free some space there or choose another directory.",
             path=folder,
             needed=needed,
             free=free,

@@ -394,10 +394,13 @@ options:
     description: systemd target to boot into, such as V(multi-user.target).
     type: str
   cache:
-    description: Directory on the build host that keeps downloaded packages and package lists for all builds.
+    description:
+      - Directory on the build host that keeps downloaded packages and package lists for all builds.
+      - What it has is compared with signed digests before it is used. M(liveforge.images.live_cache) prunes it.
     type: path
     default: /var/cache/liveforge
 seealso:
+  - module: liveforge.images.live_cache
   - module: liveforge.images.live_lock
   - module: liveforge.images.live_squashfs
   - module: liveforge.images.live_dracut

@@ -11,10 +11,13 @@ import hashlib
 import json
 import os
 import pathlib
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import typing as t
 
@@ -162,3 +165,50 @@ def test_builds_share_a_cache_on_another_file_system_and_one_is_killed(workspace
         for name in names:
             assert_whole(workspace, shared, name)
         assert sorted(packages(workspace, "one")) == sorted(packages(workspace, "two"))
+
+
+def test_pruning_beneath_a_build_does_not_hurt_it(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+    done = threading.Event()
+    scratch = workspace / "prune.run"
+    scratch.mkdir()
+    removed: list[str] = []
+
+    def prune() -> None:
+        while not done.is_set():
+            result = playbook.module("live_cache", {"cache": str(cache), "max_size": "0"}, scratch)
+            removed.extend(entry["path"] for entry in result["removed"])
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pruning = pool.submit(prune)
+        try:
+            result = build(workspace, cache, "tree")
+        finally:
+            done.set()
+        pruning.result()
+    assert "less" in result["packages"]
+    assert [path for path in removed if path.endswith(".deb")]
+
+
+def test_space_is_checked_with_what_apt_says_before_anything_is_downloaded(
+    workspace: pathlib.Path, cache: pathlib.Path
+) -> None:
+    small = workspace / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=640m", "tmpfs", str(small)]
+    given = {**options(small, cache, "tree"), "packages": ["linux-image-amd64", "firmware-linux-free"]}
+    (workspace / "space.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
+    module = "ansible_collections.liveforge.images.plugins.modules.live_rootfs"
+    command = f"{shlex.join(mount)} && exec {sys.executable} -m {module} {workspace}/space.json"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    result = json.loads(done.stdout)
+    said = re.search(r"(\d+) MB needed, (\d+) MB free, so (\d+) MB are missing\.", result["msg"])
+    assert result["failed"] and said, result
+    needed, free, missing = (int(number) for number in said.groups())
+    assert abs(needed - free - missing) <= 1 and free < 640 < needed < 3000
+    assert f"Not enough space in {small} for the tree of packages as large as apt says" in result["msg"]

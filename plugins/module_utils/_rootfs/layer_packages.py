@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
@@ -16,6 +15,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import (
     InstallProgress,
     installation_cause,
@@ -70,7 +70,7 @@ class LayerPackages(Stage):
         self.packages = sorted(set(packages))
         self.recommends = recommends
         self.architecture = architecture
-        self.cache = cache
+        self._cache = PackageCache(cache)
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
 
@@ -122,8 +122,7 @@ class LayerPackages(Stage):
                 f"packages: {', '.join(self.packages)} cannot be added, because the base {self.base} has no apt. Add "
                 "apt to the packages of the base, or these packages themselves."
             )
-        for folder in ("archives", "lists"):
-            os.makedirs(os.path.join(self.cache, folder), exist_ok=True)
+        self._cache.prepare()
 
     def build(self, work: Work) -> dict[str, t.Any]:
         os.mkdir(work.target, 0o755)
@@ -138,13 +137,12 @@ class LayerPackages(Stage):
         return {}
 
     def _install(self, work: Work, root: str, folder: str) -> None:
-        for name in ("lists/partial", "archives/partial"):
-            os.makedirs(os.path.join(folder, name))
-        share_lists = not any(repository.trusted for repository in self.repositories)
+        lists, archives = os.path.join(folder, "lists"), os.path.join(folder, "archives")
         # What apt may trust without a check must not get into other builds, and apt refuses to trust a signed list.
-        if share_lists:
-            _copy_files(os.path.join(self.cache, "lists"), os.path.join(folder, "lists"))
-        _copy_files(os.path.join(self.cache, "archives"), os.path.join(folder, "archives"), ".deb")
+        share_lists = not any(repository.trusted for repository in self.repositories)
+        self._cache.take_lists(self.repositories if share_lists else [], lists)
+        for path in (lists, archives):
+            os.makedirs(os.path.join(path, "partial"))
         self._write_configuration(folder)
         outside = {"APT_CONFIG": self._apt_configuration(folder, "outside", folder, root)}
         self._apt_configuration(folder, "inside", _APT, "/")
@@ -158,6 +156,14 @@ class LayerPackages(Stage):
             hint=hint,
         )
         install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *self.packages]
+        listing = work.run.run(
+            ["apt-get", "-qq", "--option=Acquire::ForceHash=SHA256", "--print-uris", *install],
+            task="choosing packages",
+            extra_environment=outside,
+            hint=hint,
+        )
+        for name in self._cache.take_packages(listing, archives):
+            work.run.note(f"{name} in the cache was damaged, and was downloaded again")
         work.progress.step("downloading packages")
         work.run.run(
             ["apt-get", "--download-only", *install],
@@ -166,9 +172,7 @@ class LayerPackages(Stage):
             on_line=progress,
             hint=hint,
         )
-        _copy_files(os.path.join(folder, "archives"), os.path.join(self.cache, "archives"), ".deb")
-        if share_lists:
-            _copy_files(os.path.join(folder, "lists"), os.path.join(self.cache, "lists"))
+        self._cache.keep(archives, lists if share_lists else None)
         work.progress.step("installing packages")
         sandbox = offline_sandbox(root, self.source_date_epoch)
         sandbox = dataclasses.replace(
@@ -244,23 +248,3 @@ class LayerPackages(Stage):
             if f"{package} but it is not " in output:
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."
         return installation_cause(output)
-
-
-def _copy_files(source: str, target: str, suffix: str = "") -> None:
-    """Give the files of one folder a place in another, where they are not there yet: linked where that works."""
-    for name in os.listdir(source):
-        path, place = os.path.join(source, name), os.path.join(target, name)
-        if name == "lock" or name.startswith(".") or not name.endswith(suffix) or not os.path.isfile(path):
-            continue
-        if suffix and os.path.exists(place):
-            continue
-        if suffix:
-            try:
-                os.link(path, place)
-                continue
-            except OSError:
-                pass
-        # A file gets its name only when it is whole.
-        partial = os.path.join(target, f".{name}.partial")
-        shutil.copy2(path, partial)
-        os.replace(partial, place)

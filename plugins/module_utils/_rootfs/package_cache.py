@@ -42,10 +42,28 @@ if ! apt-get update --error-on=any >"$said" 2>&1; then
     find "$root/var/lib/apt/lists" -type f -delete
     apt-get update --error-on=any || exit
 fi
+wanted=$damaged.wanted
 {
-    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
-    apt-get -qq --yes --option Acquire::ForceHash=SHA256 --print-uris install "$@" || :
-} 2>/dev/null | sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" | sort -u |
+    apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
+    apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' "$@" || :
+} >"$wanted" 2>/dev/null
+# The packages are unpacked, copied and configured; what is downloaded stays in the cache.
+needs=$(awk -v cache="$cache" '
+    /^\047/ && !seen[$2]++ {
+        file = cache "/" $2
+        if ((getline line <file) < 0) download += $3; else close(file)
+    }
+    /^After this operation, .* of additional disk space/ {
+        gsub(/,/, "", $4)
+        installed = $4 * ($5 ~ /^k/ ? 1e3 : $5 ~ /^M/ ? 1e6 : $5 ~ /^G/ ? 1e9 : 1)
+    }
+    END { printf "%.0f", 2 * installed + download }' "$wanted")
+has=$(df --block-size=1 --output=avail "$root" | tail -n 1 | tr -d ' ')
+if [ "$needs" -gt "$has" ]; then
+    echo "space: needs $needs has $has"
+    exit 1
+fi
+sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" "$wanted" | sort -u |
 while read -r digest name; do
     [ -f "$cache/$name" ] || continue
     ln "$cache/$name" "$archives/" 2>/dev/null || cp "$cache/$name" "$archives/" || exit
@@ -105,6 +123,40 @@ class PackageCache:
                     os.unlink(copy)
                 else:
                     _mark(os.path.join(self.lists, name))
+
+    def take_packages(self, listing: str, target: str) -> list[str]:
+        """Give ``target`` those packages that the cache has and that are right.
+
+        Args:
+            listing: what ``apt-get --print-uris`` with ``Acquire::ForceHash=SHA256`` prints of the wanted packages.
+            target: a folder of archives.
+
+        Returns:
+            The file names of damaged ones, which are no longer in the cache.
+        """
+        damaged = []
+        for name, digest in re.findall(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", listing, re.MULTILINE):
+            kept, taken = os.path.join(self.archives, name), os.path.join(target, name)
+            if not _link_or_copy(kept, taken):
+                continue
+            # The link or copy is checked, so that nobody can exchange the file after the check.
+            if file_sha256(taken) == digest:
+                _mark(kept)
+                continue
+            os.unlink(taken)
+            os.unlink(kept)
+            damaged.append(name)
+        return damaged
+
+    def keep(self, archives: str, lists: str | None) -> None:
+        """Keep the packages in the folder ``archives``, and the package lists in the folder ``lists`` unless None."""
+        for name in _files(archives):
+            if name.endswith(".deb"):
+                _link_or_copy(os.path.join(archives, name), os.path.join(self.archives, name))
+        for name in _files(lists) if lists is not None else ():
+            new, old = os.path.join(str(lists), name), os.path.join(self.lists, name)
+            if name != "lock" and not (os.path.exists(old) and os.path.getmtime(old) >= os.path.getmtime(new)):
+                _copy(new, old)
 
     def fetch_hooks(self, folder: str, lists: str, names: t.Sequence[str]) -> list[str]:
         """Setup hooks for mmdebstrap that read the package lists and bring in what the cache has of packages.
@@ -249,6 +301,30 @@ def prune(chosen: t.Iterable[CacheEntry]) -> list[CacheEntry]:
 def _copy_whole(folder: str) -> str:
     partial = f'{folder}/."$name".$$.partial'
     return f'cp -p "$deb" {partial} && mv -f {partial} {folder}/"$name"'
+
+
+def _link_or_copy(source: str, target: str) -> bool:
+    """Give a file another name, unless that is there; returns whether there is such a file."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return _copy(source, target)
+    return True
+
+
+def _copy(source: str, target: str) -> bool:
+    """Copy a file, which gets its name only when it is whole; returns whether there is one."""
+    partial = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}.partial")
+    try:
+        shutil.copy2(source, partial)
+    except FileNotFoundError:
+        return False
+    os.replace(partial, target)
+    return True
 
 
 def _files(folder: str) -> list[str]:

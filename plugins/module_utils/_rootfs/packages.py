@@ -29,10 +29,10 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, require_space
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, former_size, require_space
 
-# No tree with a kernel is smaller; a full disk is found before the download.
-_LEAST_BYTES = 600_000_000
+# Hardly a tree with a kernel is smaller. apt says more, as soon as it knows the package lists.
+_LEAST_BYTES = 300_000_000
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?\Z")
 # How apt is asked for what mmdebstrap adds to the essential packages.
 _VARIANT_PACKAGES = {
@@ -176,7 +176,11 @@ class PackageTree(Stage):
                 )
         require_archives(self.shipped())
         self._cache.prepare()
-        require_space(os.path.dirname(self.output), _LEAST_BYTES, "the root tree")
+        require_space(os.path.dirname(self.output), self.expected_size(), "the tree of installed packages")
+
+    def expected_size(self) -> int:
+        """Bytes that the tree is going to need; before the first build no more than a floor is known."""
+        return former_size(self.output) or _LEAST_BYTES
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = scratch_folder(self.output, "sources")
@@ -319,6 +323,15 @@ class PackageTree(Stage):
         yield f"rm -rf {places}"
 
     def _cause(self, output: str) -> str | None:
+        lacking = re.search(r"^space: needs (\d+) has (\d+)$", output, re.MULTILINE)
+        if lacking:
+            needed, free = (int(number) / 1e6 for number in lacking.groups())
+            folder = os.path.dirname(self.output)
+            return (
+                f"Not enough space in {folder} for the tree of packages as large as apt says, its "
+                f"configured copy, and the downloads: {needed:.0f} MB needed, {free:.0f} MB free, so "
+                f"{needed - free:.0f} MB are missing. Free some space there or choose another directory."
+            )
         for package in self.excluded:
             if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."

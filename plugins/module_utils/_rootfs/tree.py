@@ -35,7 +35,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     StageRun,
     Work,
+    former_size,
     input_artifact,
+    require_space,
 )
 
 
@@ -108,6 +110,13 @@ class RootTree(Stage):
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
+        # The former tree stays until the new one is whole, so nothing of it counts as free.
+        needed = former_size(self.output) or self.packages.expected_size()
+        what = "the configured copy of the package tree"
+        if self._packages_run().decide().changed:
+            needed += self.packages.expected_size()
+            what = "the tree of installed packages and its configured copy"
+        require_space(os.path.dirname(self.output), needed, what)
 
     def build(self, work: Work) -> dict[str, t.Any]:
         packages = self._build_packages(work)
@@ -139,11 +148,14 @@ class RootTree(Stage):
         return {"packages": self._installed(work, root), "kernels": kernel_versions(root)}
 
     def _build_packages(self, work: Work) -> str:
-        run = StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)
+        run = self._packages_run()
         run.progress = work.progress
         outcome: Outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
         return self.packages.output
+
+    def _packages_run(self) -> StageRun:
+        return StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)
 
     def _was_built(self) -> bool:
         return os.path.lexists(self.output)

@@ -30,6 +30,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._squashfs.compres
 from ansible_collections.liveforge.images.plugins.module_utils._squashfs.options import ImageOptions
 from ansible_collections.liveforge.images.plugins.module_utils._squashfs.pack import Packing, pack
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 # No root tree compresses better than this, so less free space than that cannot do.
 _BEST_RATIO = 64
@@ -131,8 +132,15 @@ class SquashfsStage(Stage):
             self.options.nested.refuse(self._scan)
         if options.filesystem == "squashfs":
             self._refuse_lost_rights()
-        needed = self._scan.data // _BEST_RATIO + (self._scan.data // 4 if self.options.nested else 0)
+        needed = self._expected_size() + (self._scan.data // 4 if self.options.nested else 0)
         require_space(os.path.dirname(self.output), needed, f"the image of {options.root}")
+
+    def _expected_size(self) -> int:
+        """Bytes of the image: as well as the last one was compressed, or else the least that is possible."""
+        stamp = Stamp.load(self.output)
+        if stamp is None or stamp.facts.get("compression") != self._compression_facts():
+            return self._scan.data // _BEST_RATIO
+        return int(self._scan.size / stamp.facts["ratio"])
 
     def _refuse_lost_rights(self) -> None:
         if self._scan.acls_in_force:

@@ -26,9 +26,11 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     StageRun,
     Work,
+    former_size,
     input_artifact,
     require_space,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 FORK = multiprocessing.get_context("fork")
 
@@ -398,7 +400,8 @@ def test_unwritable_log_is_an_error_with_words(source: pathlib.Path, output: pat
 def test_space_that_is_missing_is_named(tmp_path: pathlib.Path) -> None:
     require_space(str(tmp_path), 1, "a byte")
     with pytest.raises(
-        StageError, match=r"Not enough space in .* for the moon: 1000000000000 MB needed, \d+ MB free\."
+        StageError,
+        match=r"Not enough space in .* for the moon: 1000000000000 MB needed, \d+ MB free, so \d+ MB are missing\.",
     ):
         require_space(str(tmp_path), 10**18, "the moon")
 
@@ -466,3 +469,10 @@ def test_an_output_of_a_time_without_companions_is_built_again(source: pathlib.P
     execute(Copying(source, output))
     pathlib.Path(f"{output}.letters").write_text("x")
     assert execute(Accompanied(source, output)).changed
+
+
+def test_former_size_is_that_of_the_last_build_with_something_for_blocks(tmp_path: pathlib.Path) -> None:
+    output = str(tmp_path / "out")
+    assert former_size(output) is None
+    Stamp("s", "f", {}, {"size": 1000}, {}, "", 0.0).save(output)
+    assert former_size(output) == 1100
