@@ -73,6 +73,7 @@ class LayerPackages(Stage):
         self.cache = cache
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
+        self._base_artifacts: dict[str, dict[str, t.Any]] = {}
 
     def validate(self) -> None:
         validate_packages({"packages": self.packages}, self.excluded)
@@ -92,7 +93,7 @@ class LayerPackages(Stage):
 
     def inputs(self) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {
-            "base": input_artifact(self.base, self._predicted),
+            "base": self.base_artifact(),
             "packages": self.packages,
             "tools": {},
         }
@@ -103,6 +104,12 @@ class LayerPackages(Stage):
             found["architecture"] = self.architecture
             found["packages_exclude"] = self.excluded
         return found
+
+    def base_artifact(self, fact: str = "") -> dict[str, t.Any]:
+        """The base, or a part of it, for a fingerprint; looked at once, while nobody else builds it."""
+        if fact not in self._base_artifacts:
+            self._base_artifacts[fact] = input_artifact(self.base, self._predicted, fact)
+        return self._base_artifacts[fact]
 
     def shipped(self) -> list[Shipped]:
         """Nothing comes from the controller."""
