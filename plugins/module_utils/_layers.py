@@ -22,6 +22,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 # unshare(2), mount(2), umount2(2)
 _CLONE_NEWNS = 0x00020000
@@ -109,6 +110,29 @@ def _call(name: str, *arguments: t.Any) -> None:
     if getattr(library, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def base_content(layer: str) -> str | None:
+    """Digest of the tree that a layer was made on, as live_rootfs recorded it; None when nothing is recorded."""
+    stamp = Stamp.load(layer)
+    base = stamp.inputs.get("base") if stamp is not None else None
+    return base.get("content") if isinstance(base, dict) else None
+
+
+def require_same_base(option: str, base: str, made_on: str | None, there: str | None) -> None:
+    """Raise StageError unless a layer and the base that it is put on belong together.
+
+    Args:
+        option: the option that names the base, for the message.
+        base: path of the base.
+        made_on: digest of the base's tree when the layer was made, or None when that is not known.
+        there: digest of the tree that the base is now, or None.
+    """
+    if made_on is not None and there is not None and made_on != there:
+        raise StageError(
+            f"{option}: {base} is not what the layer was made on: it was built anew since, perhaps for another image. "
+            "Run again from live_rootfs on."
+        )
 
 
 def is_whiteout(status: os.stat_result) -> bool:

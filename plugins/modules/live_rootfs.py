@@ -646,7 +646,6 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         [repository for repository in repositories if repository.include_in_image],
         force=options["force"],
         lock_timeout=options["lock_timeout"],
-        predicted=options["input_fingerprints"],
     )
 
 

@@ -200,6 +200,10 @@ uuid:
   description: UUID of the file system, or null for squashfs, which has none. It follows from the inputs.
   returned: when the output exists
   type: str
+base_content:
+  description: Digest of the tree that the layer was made on, by which M(liveforge.images.live_iso) tells its base.
+  returned: with O(layer=true), when the image exists
+  type: str
 dropped_attributes:
   description: Paths that lost access control lists or special attributes because squashfs cannot store them.
   returned: when the output exists

@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
-from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
+from ansible_collections.liveforge.images.plugins.module_utils._layers import base_content, require_same_base, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -31,6 +31,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     input_artifact,
     require_space,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 # Where the image's file system of dracut modules and the result appear inside the sandbox.
 _MODULES = "usr/lib/dracut"
@@ -119,6 +120,10 @@ class Initrd(Stage):
         for option, path in (("root", self.root), ("base", self.base)):
             if path is not None and not os.path.isdir(path):
                 raise StageError(f"{option}: {path} does not exist. Build it with live_rootfs first.")
+        if self.base is not None:
+            below = Stamp.load(self.base)
+            content = below.output["content"] if below is not None else None
+            require_same_base("base", self.base, base_content(self.root), content)
         with self._whole_tree() as root:
             if not os.path.exists(os.path.join(root, _MODULES, "modules.d")):
                 raise StageError(

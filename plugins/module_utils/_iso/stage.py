@@ -33,7 +33,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
-from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
+from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -46,6 +46,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     input_artifact,
     require_space,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 from ansible_collections.liveforge.images.plugins.module_utils._text_option import text_of
 
 # Boot loaders, EFI partition, directories: everything beside the inputs, generously.
@@ -198,6 +199,10 @@ class LiveIsoStage(Stage):
         require_squashfs(self.squashfs, self.options.features.filesystem)
         if self.base is not None:
             require_squashfs(self.base, "squashfs", "base")
+            layer, below = Stamp.load(self.squashfs), Stamp.load(self.base)
+            if layer is not None and below is not None:
+                content = below.inputs["root"]["content"]
+                require_same_base("base", self.base, layer.facts.get("base_content"), content)
         for source in boot_loaders.sources(self.options).values():
             source.require()
         for tool in self._tools():

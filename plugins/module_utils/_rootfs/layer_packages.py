@@ -23,7 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages 
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, former_size, input_artifact
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 # Where the folder with lists, packages and configuration of apt appears inside the tree.
@@ -73,6 +73,7 @@ class LayerPackages(Stage):
         self._cache = PackageCache(cache)
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
+        self._base_artifacts: dict[str, dict[str, t.Any]] = {}
 
     def validate(self) -> None:
         validate_packages({"packages": self.packages}, self.excluded)
@@ -92,7 +93,7 @@ class LayerPackages(Stage):
 
     def inputs(self) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {
-            "base": input_artifact(self.base, self._predicted),
+            "base": self.base_artifact(),
             "packages": self.packages,
             "tools": {},
         }
@@ -103,6 +104,12 @@ class LayerPackages(Stage):
             found["architecture"] = self.architecture
             found["packages_exclude"] = self.excluded
         return found
+
+    def base_artifact(self, fact: str = "") -> dict[str, t.Any]:
+        """The base, or a part of it, for a fingerprint; looked at once, while nobody else builds it."""
+        if fact not in self._base_artifacts:
+            self._base_artifacts[fact] = input_artifact(self.base, self._predicted, fact)
+        return self._base_artifacts[fact]
 
     def shipped(self) -> list[Shipped]:
         """Nothing comes from the controller."""
@@ -123,6 +130,10 @@ class LayerPackages(Stage):
                 "apt to the packages of the base, or these packages themselves."
             )
         self._cache.prepare()
+
+    def expected_size(self) -> int:
+        """Bytes that the layer is going to need, as far as an earlier build tells."""
+        return former_size(self.output) or 0
 
     def build(self, work: Work) -> dict[str, t.Any]:
         os.mkdir(work.target, 0o755)

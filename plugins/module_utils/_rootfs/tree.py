@@ -36,7 +36,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     StageRun,
     Work,
     former_size,
-    input_artifact,
     require_space,
 )
 
@@ -53,7 +52,6 @@ class RootTree(Stage):
         packages: the stage of the package tree, or of the packages that a layer adds to its base.
         declaration: what the system shall be.
         package_sources: the repositories that the image keeps.
-        predicted: fingerprints by path that check mode foresees for the base.
         force: whether the packages are installed again even when nothing changed.
         lock_timeout: seconds to wait for another build of the package tree.
     """
@@ -70,11 +68,8 @@ class RootTree(Stage):
         *,
         force: bool,
         lock_timeout: float,
-        predicted: t.Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(output, packages.source_date_epoch)
-        self.base = packages.base if isinstance(packages, LayerPackages) else None
-        self._predicted = predicted or {}
         self.packages = packages
         self.declaration = declaration
         self.package_sources = list(package_sources)
@@ -86,7 +81,7 @@ class RootTree(Stage):
         self.declaration.validate()
 
     def reads(self) -> list[str]:
-        return [self.base] if self.base is not None else []
+        return [self.packages.base] if isinstance(self.packages, LayerPackages) else []
 
     def inputs(self) -> dict[str, t.Any]:
         return {
@@ -126,20 +121,19 @@ class RootTree(Stage):
             ["cp", "--archive", "--reflink=auto", "--no-target-directory", packages, work.target],
             task="copying the package tree",
         )
-        if self.base is None:
-            facts = self._finish(work, work.target)
-        else:
-            with stacked(self.output, [self.base], upper=work.target) as root:
+        if isinstance(self.packages, LayerPackages):
+            with stacked(self.output, [self.packages.base], upper=work.target) as root:
                 facts = self._finish(work, root)
-            reduce_layer(work.target, self.base)
+            reduce_layer(work.target, self.packages.base)
+        else:
+            facts = self._finish(work, work.target)
         if self.source_date_epoch is not None:
             limit_times(work.target, self.source_date_epoch)
         forget_others(self.output, self._shipped())
         work.progress.step("reading the finished tree")
         boot_content = tree_content(work.target, is_boot_place)
-        if self.base is not None:
-            below = input_artifact(self.base, self._predicted, fact="boot_")["content"]
-            boot_content = fingerprint([below, boot_content])
+        if isinstance(self.packages, LayerPackages):
+            boot_content = fingerprint([self.packages.base_artifact("boot_")["content"], boot_content])
         return {"boot_fingerprint": self._boot_fingerprint(), "boot_content": boot_content, **facts}
 
     def _finish(self, work: Work, root: str) -> dict[str, t.Any]:
@@ -163,7 +157,7 @@ class RootTree(Stage):
     def _configure(self, work: Work, root: str) -> None:
         declared = self.declaration
         configure = Configurator(work, root, self.source_date_epoch)
-        if self.base is None:
+        if not isinstance(self.packages, LayerPackages):
             # First what nobody declared in so many words, so that overlays and files win over it. With a base, these
             # are those of the base too.
             first_boot.forget_host(root)
@@ -263,8 +257,8 @@ class RootTree(Stage):
     def _boot_fingerprint(self) -> str:
         """Fingerprint of those inputs that an initrd can depend on."""
         packages = self.packages.inputs()
-        if self.base is not None:
-            packages = {**packages, "base": input_artifact(self.base, self._predicted, fact="boot_")["fingerprint"]}
+        if isinstance(self.packages, LayerPackages):
+            packages = {**packages, "base": self.packages.base_artifact("boot_")["fingerprint"]}
         return fingerprint({"packages": packages, **self.declaration.boot_inputs()})
 
 

@@ -24,6 +24,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._filesystem.tree 
     scan,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.view import TreeView
+from ansible_collections.liveforge.images.plugins.module_utils._layers import base_content
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
 from ansible_collections.liveforge.images.plugins.module_utils._squashfs import pack as packing_tool
 from ansible_collections.liveforge.images.plugins.module_utils._squashfs.compression import Compression
@@ -188,6 +189,7 @@ class SquashfsStage(Stage):
             "rootfs_size": rootfs_size,
             "uuid": identity,
             "dropped_attributes": self._dropped(),
+            **({"base_content": base_content(self.options.root)} if self.options.layer else {}),
         }
 
     def _identity(self) -> str:

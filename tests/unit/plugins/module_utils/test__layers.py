@@ -14,7 +14,8 @@ import textwrap
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, require_same_base
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for white-outs and mounts")
 MODULE = "ansible_collections.liveforge.images.plugins.module_utils._layers"
@@ -101,3 +102,12 @@ def test_what_differs_stays(command: str, left: set[str], trees: tuple[pathlib.P
     stack(base, layer, command)
     reduce_layer(str(layer), str(base))
     assert files(layer) == left
+
+
+def test_layer_is_not_put_on_another_base() -> None:
+    """A base that was built anew between two stages of an image: nobody may notice only when it boots."""
+    require_same_base("base", "/base.img", "a" * 64, "a" * 64)
+    # A base or layer that was made by hand.
+    require_same_base("base", "/base.img", None, "a" * 64)
+    with pytest.raises(StageError, match=r"base: /base\.img is not what the layer was made on"):
+        require_same_base("base", "/base.img", "a" * 64, "b" * 64)
