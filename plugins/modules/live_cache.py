@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_cache
 short_description: Show and prune what a build host keeps of downloads
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Tells what is in the package cache of M(liveforge.images.live_rootfs), and when a build last used it.
   - With O(max_size) or O(max_age) it removes entries, least recently used first, and what a killed build left

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_compare
 short_description: Tell in which file of which layer two builds of a live image differ
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Compares two builds of an image by the SHA-256 of root tree listing, kernel, initrd, packed root and ISO, and looks
     into each layer that is not the same.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_lock
 short_description: Write down the exact packages of a build, to build from them again
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Writes a lock file on the controller with version, architecture, SHA-256 and origin of every package that
     M(liveforge.images.live_rootfs) installed into a tree, and with the digests and dates of the repositories.

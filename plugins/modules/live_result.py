@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_result
 short_description: Write down what is known of a finished live image, beside it
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Writes four files that have the name of O(dest) and a suffix of their own.
   - The C(.json) file has the image's name and version, the ISO's file name, size, SHA-256, volume id and kernel command

@@ -151,7 +151,7 @@ options:
         O(packages), O(bootstrap_packages) or O(packages_exclude), is an error, too. O(repositories) may differ, for
         example to name a snapshot.
     type: dict
-    version_added: 0.2.0
+    version_added: 0.1.0
     suboptions:
       content:
         description: Text of the file.
