@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # shellcheck source=/dev/null
 test -f /.kconfig && . /.kconfig
 # shellcheck source=/dev/null
