@@ -45,7 +45,7 @@ class Packing:
         excluded: paths relative to the tree.
         options: further options.
         processors: at most that many, or None.
-        memory: MiB for its buffers, or None.
+        memory: MiB for its buffers, or None for :func:`default_memory`.
         inodes: inodes that the image will have.
         size: bytes of all files.
     """
@@ -69,8 +69,7 @@ class Packing:
             line.append("-no-sparse")
         if self.processors is not None:
             line += ["-processors", str(self.processors)]
-        if self.memory is not None:
-            line += ["-mem", f"{self.memory}M"]
+        line += ["-mem", f"{self.memory or default_memory(self.processors)}M"]
         line += self.options
         if self.excluded:
             line += ["-wildcards", "-e", *map(literal_pattern, self.excluded)]
@@ -79,6 +78,11 @@ class Packing:
                 f"exclude: {len(self.excluded)} paths match, too many for one command. Exclude whole directories."
             )
         return line
+
+
+def default_memory(processors: int | None) -> int:
+    """MiB for the buffers of mksquashfs: enough to keep its processors busy, where it would take a quarter of all."""
+    return max(256, 16 * (processors or os.cpu_count() or 1))
 
 
 def version() -> str:
