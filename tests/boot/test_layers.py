@@ -117,6 +117,7 @@ def test_layers_are_one_root(image: FeatureImage, tmp_path: pathlib.Path) -> Non
     assert all("rd.live.layers=base.img" in entry["kernel_command_line"] for entry in menu if entry["kernel"])
 
 
+@pytest.mark.full
 def test_layers_in_memory(image: FeatureImage, tmp_path: pathlib.Path) -> None:
     """`rd.live.ram`: all layers are copied, and the medium is not needed any more."""
     result = image.boot(

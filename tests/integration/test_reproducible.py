@@ -44,7 +44,7 @@ unset SOURCE_DATE_EPOCH
 
 CASES = [
     pytest.param("bookworm", "overlay", "squashfs", id="bookworm-overlay-squashfs"),
-    pytest.param("trixie", "dmsquash", "ext4", id="trixie-dmsquash-ext4"),
+    pytest.param("trixie", "dmsquash", "ext4", id="trixie-dmsquash-ext4", marks=pytest.mark.full),
     pytest.param("trixie", "overlay", "squashfs", id="trixie-overlay-squashfs", marks=pytest.mark.full),
     pytest.param("bookworm", "dmsquash", "ext4", id="bookworm-dmsquash-ext4", marks=pytest.mark.full),
     pytest.param("bookworm", "overlay", "ext4", id="bookworm-overlay-ext4", marks=pytest.mark.full),
