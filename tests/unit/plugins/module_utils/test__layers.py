@@ -109,5 +109,5 @@ def test_layer_is_not_put_on_another_base() -> None:
     require_same_base("base", "/base.img", "a" * 64, "a" * 64)
     # A base or layer that was made by hand.
     require_same_base("base", "/base.img", None, "a" * 64)
-    with pytest.raises(StageError, match="base: /base.img is not what the layer was made on"):
+    with pytest.raises(StageError, match=r"base: /base\.img is not what the layer was made on"):
         require_same_base("base", "/base.img", "a" * 64, "b" * 64)
