@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -24,7 +25,9 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.pack
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place, Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import (
     Repository,
-    distribution_of,
+    is_ubuntu,
+    main_repository,
+    release_of,
     repository_items,
 )
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
@@ -266,10 +269,11 @@ class Image:
         if items:
             self.options["repositories"] = items
             self.origins["repositories"] = found[0].place
-        known = distribution_of(found) if self.manager == "apt" else None
-        if known is not None:
-            self.options["distribution"], self.options["release"] = known
-            self.origins["distribution"] = self.origins["release"] = found[0].place
+        main = main_repository(found) if self.manager == "apt" else None
+        if main is not None:
+            self.options["distribution"] = "ubuntu" if is_ubuntu(main) else "debian"
+            self.options["release"] = release_of(main)
+            self.origins["distribution"] = self.origins["release"] = main.place
 
     def _package_lists(self) -> None:
         packages = self._packages
@@ -361,7 +365,7 @@ class Image:
                 self._put_own("archives", [*self.options.get("archives", []), item], archive)
         for profile in self._selection.profiles:
             folder = None if profile in ("", ".", "..") or "/" in profile else self._files.own(profile)
-            if folder is not None and folder not in overlays:
+            if folder is not None and os.path.isdir(folder) and folder not in overlays:
                 overlays.append(folder)
         if overlays:
             self._put_own("overlays", [{"src": path, "dest": "/"} for path in overlays], overlays[0])
