@@ -50,7 +50,7 @@ class Accounts:
         if len(plain) > MAXIMUM_PLAIN_PASSWORDS:
             raise document.error(
                 plain[MAXIMUM_PLAIN_PASSWORDS],
-                f"more than {MAXIMUM_PLAIN_PASSWORDS} users have plain passwords, and each must be hashed. Write hashes "
+                f"more than {MAXIMUM_PLAIN_PASSWORDS} users have plain passwords, which must all be hashed. Write hashes "
                 'made by "openssl passwd -6", without pwdformat="plain".',
                 "pwdformat",
             )

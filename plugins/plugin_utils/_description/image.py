@@ -18,8 +18,8 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.medi
     driver_names,
     initrd_options,
     loader_options,
+    mebibytes,
     medium_options,
-    size_option,
 )
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.packages import DEFAULT_MANAGER, Packages
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place, Problem
@@ -85,6 +85,7 @@ OPTIONS = {
     "erofscompression": "<type erofscompression>",
     "block_size": "KIWI's blocks of 1 MiB",
     "size": "<size>",
+    "size_additive": "<size additive>",
     "fscreateoptions": "<type fscreateoptions>",
     "hybridpersistent": "<type hybridpersistent>",
     "hybridpersistent_filesystem": "<type hybridpersistent_filesystem>",
@@ -398,7 +399,9 @@ class Image:
                 self.origins[option] = self._document.place(selected)
         size = selected.find("size")
         if size is not None and self.options["filesystem"] not in ("squashfs", "erofs"):
-            self._put("size", size_option(self._document, selected), size)
+            self._put("size", mebibytes(self._document, size), size)
+            if is_true(size.get("additive")):
+                self._put("size_additive", True, size, "additive")
         elif size is not None:
             self._document.warn(size, f"<size> means nothing to {self.options['filesystem']}.")
         if re.search(r"(^|\s)root=", self.options.get("kernelcmdline", "")):
