@@ -86,6 +86,10 @@ options:
       - Size in MiB of the file system image inside the squashfs.
       - The default has room for half as much data again as the tree has.
     type: int
+  size_additive:
+    description: Whether O(size) is added to what would be the size without it, instead of being the size.
+    type: bool
+    default: false
   label:
     description: Label of the file system. Squashfs has none.
     type: str
@@ -251,6 +255,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "compression_level": {"type": "int"},
     "block_size": {"type": "str"},
     "size": {"type": "int"},
+    "size_additive": {"type": "bool", "default": False},
     "label": {"type": "str"},
     "fscreateoptions": {"type": "raw", "default": []},
     "exclude": {"type": "list", "elements": "str", "default": list(DEFAULT_EXCLUDES)},

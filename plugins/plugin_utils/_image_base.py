@@ -17,7 +17,17 @@ _TAKEN_OVER = ("distribution", "release", "architecture", "mirror", "repositorie
 # What was done once and for all when the base was made.
 _DONE = ("variant", "bootstrap_packages", "post_bootstrap_scripts", "exclude", "lock")
 # Options of the packing that speak of another file system than squashfs, and what the role wires itself.
-_NOT_FOR_A_BASE = {"filesystem", "erofscompression", "size", "label", "root", "layer", "base", "kiwi_functions"}
+_NOT_FOR_A_BASE = {
+    "filesystem",
+    "erofscompression",
+    "size",
+    "size_additive",
+    "label",
+    "root",
+    "layer",
+    "base",
+    "kiwi_functions",
+}
 _BASE_OPTIONS = (
     {"name", "workspace", "boot_packages", "source_date_epoch", "force", "lock_timeout"}
     | set(live_rootfs.ARGUMENTS)

@@ -44,6 +44,7 @@ class ImageOptions:
     compression_level: int | None = None
     block_size: str | None = None
     size: int | None = None
+    size_additive: bool = False
     label: str | None = None
     fscreateoptions: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -69,6 +70,8 @@ class ImageOptions:
         self._validate_compression()
         if self.size is not None:
             self._validate_size(self.size)
+        elif self.size_additive:
+            raise StageError("size_additive: give size, the MiB to add.")
         if self.label is not None:
             self._validate_label(self.label)
         for name in ("processors", "memory"):
@@ -91,7 +94,10 @@ class ImageOptions:
     def _validate_size(self, size: int) -> None:
         if self.nested is None:
             raise StageError(f"size: {self.filesystem} images are as large as their content. Leave it out.")
-        if size < self.nested.smallest:
+        if self.size_additive:
+            if size < 0:
+                raise StageError(f"size: with size_additive it must be 0 or more, not {size}.")
+        elif size < self.nested.smallest:
             raise StageError(f"size: {self.nested.name} needs {self.nested.smallest} MiB or more, not {size}.")
 
     def _validate_label(self, label: str) -> None:

@@ -80,6 +80,7 @@ class SquashfsStage(Stage):
             "filesystem": options.filesystem,
             "compression": dataclasses.asdict(self.options.how_to_compress()),
             "size": options.size,
+            "size_additive": options.size_additive,
             "label": options.label,
             "fscreateoptions": list(options.fscreateoptions),
             "exclude": sorted(set(options.exclude)),
@@ -227,7 +228,7 @@ class SquashfsStage(Stage):
             path=os.path.join(container, "LiveOS", "rootfs.img"),
             view=TreeView(self.options.root, self._excluded, _subfolder(scratch, "tree")),
             scan=self._scan,
-            size=self.options.size * MIB if self.options.size else filesystem.default_size(self._scan),
+            size=self._nested_size(filesystem),
             label=self.options.label,
             uuid=identity,
             options=self.options.fscreateoptions,
@@ -247,6 +248,13 @@ class SquashfsStage(Stage):
         )
         pack(packing, work.run, work.progress, f"packing the {filesystem.name} image")
         return request.size
+
+    def _nested_size(self, filesystem: Filesystem) -> int:
+        """Bytes of the file system image inside the squashfs."""
+        given = (self.options.size or 0) * MIB
+        if given and not self.options.size_additive:
+            return given
+        return filesystem.default_size(self._scan) + given
 
     def _make_erofs(self, work: Work, scratch: str, compression: ErofsCompression, identity: str) -> None:
         work.progress.step("packing the root tree")

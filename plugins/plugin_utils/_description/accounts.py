@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
 _SALT_CHARACTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Enough to slow down guessing, and still a fraction of a second without a compiled implementation.
 _ROUNDS = 60000
+# Hashing takes a tenth of a second each where no compiled implementation is installed.
+MAXIMUM_PLAIN_PASSWORDS = 100
 _CRYPT_HASH = re.compile(r"\$[0-9a-z]+\$[^:\s]+|[*!]+")
 
 
@@ -43,12 +45,20 @@ class Accounts:
             name = entry.get("name", "")
             self.elements.setdefault(name, entry)
             groups = memberships.setdefault(name, [])
-            groups += [group for group in (entry.get("groups") or "").split(",") if group and group not in groups]
+            groups += (group for group in (entry.get("groups") or "").split(",") if group)
+        plain = [entry for entry in self.elements.values() if entry.get("pwdformat") == "plain"]
+        if len(plain) > MAXIMUM_PLAIN_PASSWORDS:
+            raise document.error(
+                plain[MAXIMUM_PLAIN_PASSWORDS],
+                f"more than {MAXIMUM_PLAIN_PASSWORDS} users have plain passwords, which must all be hashed. Write hashes "
+                'made by "openssl passwd -6", without pwdformat="plain".',
+                "pwdformat",
+            )
         numbers: dict[str, str] = {}
         self.users: list[dict[str, t.Any]] = []
         for name, entry in self.elements.items():
             own: dict[str, str] = {}
-            for membership in memberships[name]:
+            for membership in dict.fromkeys(memberships[name]):
                 group, dummy, number = membership.partition(":")
                 own[group] = number
                 numbers[group] = numbers.get(group) or number

@@ -20,6 +20,8 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.prob
 
 # Far more than any description has (the largest public ones have some 100 KiB).
 MAXIMUM_BYTES = 4 * 1024 * 1024
+# YAML is read far slower than XML.
+MAXIMUM_EXCLUDES_BYTES = 64 * 1024
 # What KIWI leaves out of the root file system, too.
 _EXCLUDED = ["proc/*", "sys/*", "dev/*", "run/*", "tmp/*"]
 
@@ -99,7 +101,7 @@ class DescriptionDirectory:
         if path is None:
             return None
         try:
-            content = yaml.safe_load(read(path))
+            content = yaml.safe_load(read(path, MAXIMUM_EXCLUDES_BYTES))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
             raise DescriptionError.at(Place(path), f"this is not YAML: {problem}") from problem
         patterns = content.get("exclude") if isinstance(content, dict) else None
@@ -108,18 +110,18 @@ class DescriptionDirectory:
         return [*_EXCLUDED, *(pattern.lstrip("/") for pattern in patterns)]
 
 
-def read(path: str) -> bytes:
-    """Content of a regular file within the size limit; DescriptionError otherwise."""
+def read(path: str, maximum: int = MAXIMUM_BYTES) -> bytes:
+    """Content of a regular file of at most so many bytes; DescriptionError otherwise."""
     try:
         # Without waiting, since it could be a FIFO that nobody writes to.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise DescriptionError.at(Place(path), "this is not a regular file.")
-            content = stream.read(MAXIMUM_BYTES + 1)
+            content = stream.read(maximum + 1)
     except OSError as problem:
         raise DescriptionError.at(Place(path), f"cannot be read: {problem.strerror}.") from problem
-    if len(content) > MAXIMUM_BYTES:
-        raise DescriptionError.at(Place(path), f"has more than {MAXIMUM_BYTES} bytes, the most a description may have.")
+    if len(content) > maximum:
+        raise DescriptionError.at(Place(path), f"has more than {maximum} bytes, the most that is read.")
     return content
 
 

@@ -11,7 +11,11 @@ import re
 import typing as t
 import urllib.parse
 
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory, read
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import (
+    MAXIMUM_BYTES,
+    DescriptionDirectory,
+    read,
+)
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import (
     DescriptionError,
     Place,
@@ -29,6 +33,8 @@ else:
 # The format needs eight levels, extensions of other tools a few more.
 MAXIMUM_DEPTH = 64
 MAXIMUM_INCLUDES = 100
+# Lines of one start tag. Looking back without an end for each of many elements could take hours.
+MAXIMUM_TAG_LINES = 200
 _ENTITY = re.compile(r"<!ENTITY\b")
 
 
@@ -54,13 +60,17 @@ class Document:
         self.included: list[str] = []
         self.warnings: list[Problem] = []
         self._directory = directory
+        self._bytes = 0
         self._lines: dict[str, list[str]] = {}
         # By child of <image>, since only those can come from another file. Holds the elements, so that they stay
         # the same objects.
         self._origin: dict[etree._Element, str] = {}
         self.root = self._parse(file)
-        for child in self.root.iterchildren("include"):
-            self._include(child)
+        includes = list(self.root.iterchildren("include"))
+        if len(includes) > MAXIMUM_INCLUDES:
+            raise self.error(includes[MAXIMUM_INCLUDES], f"more than {MAXIMUM_INCLUDES} files are included.")
+        for include in includes:
+            self._include(include)
 
     def place(self, element: etree._Element, attribute: str | None = None) -> Place:
         """Where an element starts, or one of its attributes stands."""
@@ -71,12 +81,11 @@ class Document:
         # libxml2 knows the line where the start tag ends.
         end = element.sourceline or 0
         lines = self._lines[file]
-        start = end
-        tag = re.compile(rf"<{re.escape(etree.QName(element).localname)}(?![\w.-])")
-        while start > 1 and not (start <= len(lines) and tag.search(lines[start - 1])):
-            start -= 1
-        if start == 1 and not (lines and tag.search(lines[0])):
-            start = end
+        tag = re.compile(rf"<([\w.-]+:)?{re.escape(etree.QName(element).localname)}(?![\w.-])")
+        earliest = max(0, end - MAXIMUM_TAG_LINES)
+        start = next(
+            (number for number in range(min(end, len(lines)), earliest, -1) if tag.search(lines[number - 1])), end
+        )
         if attribute is None:
             return Place(file, start)
         wanted = re.compile(rf"(?<![\w:.-]){re.escape(attribute)}\s*=")
@@ -95,6 +104,11 @@ class Document:
 
     def _parse(self, file: str) -> etree._Element:
         content = read(file)
+        self._bytes += len(content)
+        if self._bytes > MAXIMUM_BYTES:
+            raise DescriptionError.at(
+                Place(file), f"a description and what it includes can have {MAXIMUM_BYTES} bytes together at most."
+            )
         parser = etree.XMLParser(
             resolve_entities=False,
             no_network=True,
@@ -142,22 +156,21 @@ class Document:
         if reference is None:
             # The schema's complaint says what is missing.
             return
-        if len(self.included) == MAXIMUM_INCLUDES:
-            raise self.error(include, f"more than {MAXIMUM_INCLUDES} files are included.")
         path = self._directory.require_trusted(
             self._include_path(include, reference), self.place(include, "from"), f"<include from={reference!r}>"
         )
         if not os.path.isfile(path):
             raise self.error(include, f"<include from={reference!r}>: {path} does not exist.", "from")
-        if path == self.file or path in self.included:
-            raise self.error(include, f"<include from={reference!r}>: {path} is there already.", "from")
+        if path == self.file:
+            raise self.error(include, f"<include from={reference!r}>: a description cannot include itself.", "from")
         included = self._parse(path)
         if included.tag != "image":
             raise DescriptionError.at(
                 Place(path, included.sourceline or 0),
                 f"the outermost element of an included file must be <image>, not <{included.tag}>.",
             )
-        self.included.append(path)
+        if path not in self.included:
+            self.included.append(path)
         children = [child for child in included if isinstance(child.tag, str)]
         parent = include.getparent()
         position = parent.index(include)
@@ -175,29 +188,29 @@ class Document:
     def _include_path(self, include: etree._Element, reference: str) -> str:
         if "\0" in reference:
             raise self.error(include, "<include>: the name holds a null character.", "from")
-        if reference.startswith("this://"):
-            return os.path.normpath(os.path.join(self._directory.path, reference.removeprefix("this://").lstrip("/")))
+        folder = self._directory.path
+        if reference.startswith("this:"):
+            return os.path.normpath(os.path.join(folder, reference.removeprefix("this:").lstrip("/")))
         try:
             parts = urllib.parse.urlsplit(reference)
         except ValueError as problem:
             raise self.error(include, f"<include from={reference!r}>: {problem}.", "from") from problem
         if parts.scheme == "file":
-            path = urllib.parse.unquote(parts.netloc + parts.path)
+            path = urllib.parse.unquote(parts.netloc.removeprefix("localhost") + parts.path)
             if not path.startswith("/"):
-                raise self.error(
-                    include, f"<include from={reference!r}>: file: needs an absolute path; use this://{path}.", "from"
+                self.warn(
+                    include,
+                    f"<include from={reference!r}>: taken as this://{path}. KIWI looks below the folder it is started "
+                    "in.",
+                    "from",
                 )
-            return os.path.normpath(path)
+            return os.path.normpath(os.path.join(folder, path))
         if parts.scheme:
             raise self.error(
                 include, f"<include from={reference!r}>: only this:// and file:// can be included.", "from"
             )
-        self.warn(
-            include,
-            f"<include from={reference!r}>: taken as this://{reference}. KIWI looks below the folder it is started in.",
-            "from",
-        )
-        return os.path.normpath(os.path.join(self._directory.path, reference))
+        # Relative to the description, which need not lie at the top of the directory (image/config.xml).
+        return os.path.normpath(os.path.join(os.path.dirname(self.file), reference))
 
 
 def text_of(element: etree._Element | None) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -17,14 +18,16 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.medi
     driver_names,
     initrd_options,
     loader_options,
+    mebibytes,
     medium_options,
-    size_option,
 )
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.packages import DEFAULT_MANAGER, Packages
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place, Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import (
     Repository,
-    distribution_of,
+    is_ubuntu,
+    main_repository,
+    release_of,
     repository_items,
 )
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
@@ -82,6 +85,7 @@ OPTIONS = {
     "erofscompression": "<type erofscompression>",
     "block_size": "KIWI's blocks of 1 MiB",
     "size": "<size>",
+    "size_additive": "<size additive>",
     "fscreateoptions": "<type fscreateoptions>",
     "hybridpersistent": "<type hybridpersistent>",
     "hybridpersistent_filesystem": "<type hybridpersistent_filesystem>",
@@ -266,10 +270,11 @@ class Image:
         if items:
             self.options["repositories"] = items
             self.origins["repositories"] = found[0].place
-        known = distribution_of(found) if self.manager == "apt" else None
-        if known is not None:
-            self.options["distribution"], self.options["release"] = known
-            self.origins["distribution"] = self.origins["release"] = found[0].place
+        main = main_repository(found) if self.manager == "apt" else None
+        if main is not None:
+            self.options["distribution"] = "ubuntu" if is_ubuntu(main) else "debian"
+            self.options["release"] = release_of(main)
+            self.origins["distribution"] = self.origins["release"] = main.place
 
     def _package_lists(self) -> None:
         packages = self._packages
@@ -361,7 +366,7 @@ class Image:
                 self._put_own("archives", [*self.options.get("archives", []), item], archive)
         for profile in self._selection.profiles:
             folder = None if profile in ("", ".", "..") or "/" in profile else self._files.own(profile)
-            if folder is not None and folder not in overlays:
+            if folder is not None and os.path.isdir(folder) and folder not in overlays:
                 overlays.append(folder)
         if overlays:
             self._put_own("overlays", [{"src": path, "dest": "/"} for path in overlays], overlays[0])
@@ -394,7 +399,9 @@ class Image:
                 self.origins[option] = self._document.place(selected)
         size = selected.find("size")
         if size is not None and self.options["filesystem"] not in ("squashfs", "erofs"):
-            self._put("size", size_option(self._document, selected), size)
+            self._put("size", mebibytes(self._document, size), size)
+            if is_true(size.get("additive")):
+                self._put("size_additive", True, size, "additive")
         elif size is not None:
             self._document.warn(size, f"<size> means nothing to {self.options['filesystem']}.")
         if re.search(r"(^|\s)root=", self.options.get("kernelcmdline", "")):

@@ -82,11 +82,8 @@ def loader_options(document: Document, selected: etree._Element) -> t.Iterator[V
             yield name, loader.get(name), name
 
 
-def size_option(document: Document, selected: etree._Element) -> int | None:
-    """MiB of the root file system, or None for a calculated size."""
-    size = selected.find("size")
-    if size is None or is_true(size.get("additive")):
-        return None
+def mebibytes(document: Document, size: etree._Element) -> int:
+    """What <size> says."""
     text = text_of(size)
     if len(text) > 9:
         raise document.error(size, "the size is too large.")

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 # The package of a manager, where it is called otherwise than the manager.
 _MANAGER_PACKAGES = {"dnf4": "dnf", "apk": "apk-tools"}
 DEFAULT_MANAGER = "dnf4"
+# Elements whose attribute arch is not looked at by KIWI.
+_FILTERED_HERE_ONLY = ("file", "product", "collectionModule")
 
 
 class Packages:
@@ -51,6 +53,7 @@ class Packages:
         self.bootstrap_collections = self._names(self._bootstrap_and_type, "namedCollection")
         self.products = self._names(self._system, "product")
         self.bootstrap_products = self._names(self._bootstrap_and_type, "product")
+        self._warn_of_own_filters()
 
     @property
     def recommends(self) -> bool:
@@ -120,6 +123,18 @@ class Packages:
                 }
                 found.append(item)
         return found
+
+    def _warn_of_own_filters(self) -> None:
+        selection = self._selection
+        for section in [*self._bootstrap, *self._system]:
+            for entry in section.iterchildren(*_FILTERED_HERE_ONLY):
+                if not selection.matches_architecture(entry):
+                    selection.document.warn(
+                        entry,
+                        f"<{entry.tag}> {entry.get('name')!r} is left out, since it is not for {selection.arch}. KIWI "
+                        f"does not look at attribute arch of <{entry.tag}>.",
+                        "arch",
+                    )
 
     def _names(self, sections: t.Iterable[etree._Element], tag: str) -> list[str]:
         return sorted({entry.get("name", "").strip() for entry in self._selection.entries(sections, tag)})

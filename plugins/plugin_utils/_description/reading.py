@@ -74,7 +74,7 @@ def read_description(request: Request) -> Reading:
     """Read, check and resolve a description; DescriptionError with all that is wrong with it."""
     files = DescriptionDirectory(request.path, request.trusted_paths)
     document = Document(files, files.find(request.file))
-    declared_version = upgrade(document)
+    declared_version, dropped = upgrade(document)
     problems = schema().errors(document) or broken_rules(document)
     if problems:
         raise DescriptionError(problems)
@@ -83,6 +83,8 @@ def read_description(request: Request) -> Reading:
     if problems:
         raise DescriptionError(problems)
     warnings = document.warnings
+    applying = {selection.type, *selection.sections("repository")}
+    warnings += (problem for element, problem in dropped if element in applying)
     warnings += not_honoured(selection)
     found = repositories(selection, request.repositories, request.repositories_mode)
     image = Image(selection, files, found, warnings)

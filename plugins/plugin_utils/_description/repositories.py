@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import re
@@ -28,7 +29,7 @@ if t.TYPE_CHECKING:
 # Where the Open Build Service publishes what its projects build.
 OBS_DOWNLOADS = "http://download.opensuse.org/repositories"
 _REMOTE = ("http", "https", "ftp")
-_DEBIAN_SECTIONS = re.compile(r"-(updates|security|backports|proposed|proposed-updates|sloppy)$|/updates$")
+_DEBIAN_SECTIONS = re.compile(r"-(updates|security|backports(-sloppy)?|proposed(-updates)?)$|/updates$")
 # Keys of an item of option repositories, by attribute of <repository>.
 _OPTIONS = {
     "type": "type",
@@ -42,6 +43,9 @@ _OPTIONS = {
 _DEBIAN_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 _UBUNTU_HOST = re.compile(r"(^|\.)ubuntu\.com$")
 _DEBIAN_HOST = re.compile(r"(^|\.)debian\.org$")
+# Mirrors keep the name of the folder, and projects of the Open Build Service are called obs:ubuntu:24.04/universe.
+_ARCHIVE_PATH = re.compile(r"(^|/)(debian|ubuntu)(-security|-ports|-archive)?$|^obs:(debian|ubuntu):")
+_UBUNTU_COMPONENTS = frozenset(("universe", "multiverse", "restricted"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +161,44 @@ def repository_items(
     ]
 
 
-def distribution_of(found: t.Sequence[Repository]) -> tuple[str, str] | None:
-    """Distribution and code name of a release that apt repositories say they are for."""
-    for repository in found:
-        if repository.distribution and not repository.imageonly:
-            release = _DEBIAN_SECTIONS.sub("", repository.distribution.strip("/"))
-            if release:
-                return ("ubuntu" if _is_ubuntu(repository.source) else "debian"), release
-    return None
+def main_repository(found: t.Sequence[Repository]) -> Repository | None:
+    """The apt repository that the system comes from: its suite is the release.
+
+    Repositories of single programs stand before it or behind it. So the archive of a distribution (see _is_archive) goes
+    before others, then component main before others, then the release that most repositories are for (bookworm,
+    bookworm-updates, bookworm-security), then the first. Flat ones and those only for the image do not count.
+    """
+    candidates = [repository for repository in found if release_of(repository) is not None and not repository.imageonly]
+    shared = collections.Counter(release_of(repository) for repository in candidates)
+    # The first of equal ones.
+    return max(
+        candidates,
+        key=lambda repository: (
+            _is_archive(repository),
+            "main" in (repository.components or "main").split(),
+            shared[release_of(repository)],
+        ),
+        default=None,
+    )
+
+
+def release_of(repository: Repository) -> str | None:
+    """The release of a suite such as bookworm-updates; None for a flat repository."""
+    suite = (repository.distribution or "").strip()
+    # A suite that ends with a slash is a folder, except in the old spelling bookworm/updates.
+    if not suite or suite.endswith("/"):
+        return None
+    return _DEBIAN_SECTIONS.sub("", suite) or None
+
+
+def is_ubuntu(repository: Repository) -> bool:
+    """Whether a repository with suites is Ubuntu's or for Ubuntu, rather than for Debian."""
+    host, path = _host_and_path(repository.source)
+    if _UBUNTU_HOST.search(host):
+        return True
+    if _DEBIAN_HOST.search(host):
+        return False
+    return "ubuntu" in path or not _UBUNTU_COMPONENTS.isdisjoint((repository.components or "").split())
 
 
 def repository_facts(found: t.Sequence[Repository]) -> list[dict[str, t.Any]]:
@@ -252,7 +286,7 @@ def _apt_item(item: dict[str, t.Any], repository: Repository, keys: list[str], p
         item["trusted"] = True
     elif repository.distribution:
         # The keys of the archives that everybody knows are on the build host.
-        item["keyring"] = UBUNTU_KEYRING if _is_ubuntu(repository.source) else DEBIAN_KEYRING
+        item["keyring"] = UBUNTU_KEYRING if is_ubuntu(repository) else DEBIAN_KEYRING
     else:
         warn(
             f"nothing says who may sign repository {item['name']}: name its key with <signing key>, or say "
@@ -327,12 +361,19 @@ def _beside(place: Place, url: str, files: DescriptionDirectory, problems: list[
     return os.path.realpath(path)
 
 
-def _is_ubuntu(source: str) -> bool:
+def _is_archive(repository: Repository) -> bool:
+    """Whether it is the archive of Debian or Ubuntu, a mirror of it, or the Open Build Service's copy."""
+    host, path = _host_and_path(repository.source)
+    return bool(_UBUNTU_HOST.search(host) or _DEBIAN_HOST.search(host) or _ARCHIVE_PATH.search(path))
+
+
+def _host_and_path(source: str) -> tuple[str, str]:
+    """Host and path of a URL in small letters; projects of the Open Build Service have no host."""
     try:
         parts = urllib.parse.urlsplit(source)
         host = parts.hostname or ""
     except ValueError:
-        return False
-    if _UBUNTU_HOST.search(host):
-        return True
-    return not _DEBIAN_HOST.search(host) and "ubuntu" in parts.path.lower()
+        return "", ""
+    if parts.scheme == "obs":
+        return "", f"obs:{parts.netloc}{parts.path}".lower()
+    return host.lower(), parts.path.rstrip("/").lower()

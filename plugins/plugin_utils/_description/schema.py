@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import itertools
 import os
 import re
 import typing as t
@@ -21,6 +22,8 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description impo
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, etree
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Problem
 
+# More than anybody reads; a hostile file could have a million.
+MAXIMUM_ERRORS = 10000
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _LIVE = "{urn:liveforge:description}"
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -138,14 +141,16 @@ class Schema:
         if root.tag != "image":
             return [Problem(document.place(root), f"the outermost element must be <image>, not <{_shown(root.tag)}>.")]
         pending = [(root, self.elements["image"])]
-        while pending:
+        while pending and len(problems) < MAXIMUM_ERRORS:
             node, element = pending.pop()
-            problems += self._node_errors(document, node, element)
+            problems += itertools.islice(self._node_errors(document, node, element), MAXIMUM_ERRORS)
             if not element.open:
                 for child in node.iterchildren("*"):
                     known = self.child(element, child.tag)
                     if known is not None:
                         pending.append((child, known))
+        if len(problems) >= MAXIMUM_ERRORS:
+            problems.append(Problem(document.place(root), f"there are more than {MAXIMUM_ERRORS} errors."))
         if not problems and not self._relaxng.validate(root):
             # Should not happen: the table and the validator read the same file.
             problems = [
@@ -163,7 +168,7 @@ class Schema:
                 if element.open:
                     continue
                 former = versions.FORMER_ATTRIBUTES.get((element.tag, shown), "")
-                allowed = _choices("attribute", shown, sorted(map(_shown, element.attributes)))
+                allowed = _choices("attribute", shown, tuple(sorted(map(_shown, element.attributes))))
                 yield Problem(
                     document.place(node, shown), f"{name} has no attribute {shown}. {former or allowed}".strip()
                 )
@@ -189,7 +194,7 @@ class Schema:
         for child in node.iterchildren("*"):
             known = element.children.get(child.tag)
             if known is None:
-                allowed = _choices("element", _shown(child.tag), sorted(element.children))
+                allowed = _choices("element", _shown(child.tag), tuple(sorted(element.children)))
                 yield Problem(document.place(child), f"{name} cannot contain <{_shown(child.tag)}>. {allowed}".strip())
                 continue
             counts[child.tag] = counts.get(child.tag, 0) + 1
@@ -275,14 +280,16 @@ def _treatment(node: etree._Element) -> Treatment:
 
 
 def _own_text(node: etree._Element) -> str:
-    return " ".join("".join(t.cast("list[str]", node.xpath("text()"))).split())
+    # Not by XPath, which takes quadratic time for many children.
+    return " ".join("".join([node.text or "", *(child.tail or "" for child in node)]).split())
 
 
 def _shown(name: t.Any) -> str:
     return str(name).replace(_XSI, "xsi:")
 
 
-def _choices(kind: str, given: str, allowed: list[str]) -> str:
+@functools.lru_cache(maxsize=1000)
+def _choices(kind: str, given: str, allowed: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(given, allowed, n=1)
     if near:
         return f"Did you mean {near[0]}?"

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, text_of
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Problem
 
 if t.TYPE_CHECKING:
     from lxml import etree
@@ -34,17 +35,29 @@ FORMER_VALUES = {
 }
 
 
-def upgrade(document: Document) -> str:
-    """Bring the tree up to the newest version and return the version that it declares.
+class _Drop(t.NamedTuple):
+    """An attribute that newer versions do not have."""
+
+    attribute: str
+    text: str
+
+
+# What was dropped: the element that had it, and what to say when that element applies.
+Dropped = list["tuple[etree._Element, Problem]"]
+
+
+def upgrade(document: Document) -> tuple[str, Dropped]:
+    """Bring the tree up to the newest version; return the version that it declares, and what was dropped.
 
     A version that is missing or unknown is left as it is: the schema complains about it. DescriptionError for versions
     that are too old.
     """
     root = document.root
+    dropped: Dropped = []
     declared = root.get("schemaversion", "").strip()
     # KIWI compares versions as numbers, so that there is no 7.10.
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", declared, re.ASCII) or len(declared) > 16:
-        return declared
+        return declared, dropped
     version = float(declared)
     if version < float(OLDEST):
         raise document.error(
@@ -57,43 +70,47 @@ def upgrade(document: Document) -> str:
     for step, apply in _STEPS:
         if version < step:
             for element in list(root.iter("*")):
-                apply(document, element)
+                drop = apply(element)
+                if drop is not None:
+                    dropped.append((element, Problem(document.place(element, drop.attribute), drop.text)))
     if version < float(NEWEST):
         root.set("schemaversion", NEWEST)
-    return declared
+    return declared, dropped
 
 
-def _to_7_5(document: Document, element: etree._Element) -> None:
+def _to_7_5(element: etree._Element) -> None:
     if element.tag == "containerconfig" and element.get("additionaltags") is not None:
         names = ",".join(f":{tag}" for tag in element.attrib.pop("additionaltags").split(","))
         element.set("additionalnames", names)
 
 
-def _to_7_6(document: Document, element: etree._Element) -> None:
+def _to_7_6(element: etree._Element) -> None:
     if element.tag == "packagemanager" and text_of(element) == "dnf":
         for child in list(element):
             element.remove(child)
         element.text = "dnf4"
 
 
-def _to_8_1(document: Document, element: etree._Element) -> None:
+def _to_8_1(element: etree._Element) -> _Drop | None:
     if element.tag == "repository" and element.get("type") == "rpm-dir":
-        document.warn(element, "repository type rpm-dir was dropped in 8.1: the repository needs metadata.", "type")
         del element.attrib["type"]
+        return _Drop("type", "repository type rpm-dir was dropped in 8.1: the repository needs metadata.")
+    return None
 
 
-def _to_8_2(document: Document, element: etree._Element) -> None:
+def _to_8_2(element: etree._Element) -> _Drop | None:
     if element.tag == "repository" and element.get("use_for_bootstrap") is not None:
-        document.warn(element, "use_for_bootstrap was dropped in 8.2: all repositories are used.", "use_for_bootstrap")
         del element.attrib["use_for_bootstrap"]
+        return _Drop("use_for_bootstrap", "use_for_bootstrap was dropped in 8.2: all repositories are used.")
+    return None
 
 
-def _to_8_3(document: Document, element: etree._Element) -> None:
+def _to_8_3(element: etree._Element) -> None:
     if element.tag == "type" and element.get("btrfs_root_is_snapshot") is not None:
         element.set("btrfs_root_is_snapper_snapshot", element.attrib.pop("btrfs_root_is_snapshot"))
 
 
-def _to_8_4(document: Document, element: etree._Element) -> None:
+def _to_8_4(element: etree._Element) -> None:
     if element.tag == "bootloader" and element.get("console") is not None:
         output, blank, keys = element.attrib.pop("console").partition(" ")
         element.set("output_console", output)
@@ -101,13 +118,14 @@ def _to_8_4(document: Document, element: etree._Element) -> None:
             element.set("input_console", keys)
 
 
-def _to_8_5(document: Document, element: etree._Element) -> None:
+def _to_8_5(element: etree._Element) -> _Drop | None:
     if element.tag == "type" and element.get("vga") is not None:
-        document.warn(element, "vga was dropped in 8.5 and has no effect.", "vga")
         del element.attrib["vga"]
+        return _Drop("vga", "vga was dropped in 8.5 and has no effect.")
+    return None
 
 
-_STEPS: tuple[tuple[float, t.Callable[[Document, etree._Element], None]], ...] = (
+_STEPS: tuple[tuple[float, t.Callable[[etree._Element], _Drop | None]], ...] = (
     (7.5, _to_7_5),
     (7.6, _to_7_6),
     (8.1, _to_8_1),

@@ -71,6 +71,8 @@ def test_filter_for_x86_programs_is_for_x86_hosts() -> None:
         ({"size": 500}, "size: squashfs images are as large as their content."),
         ({"size": 500, "filesystem": "erofs"}, "size: erofs images are as large as their content."),
         ({"size": 100, "filesystem": "xfs"}, "size: xfs needs 320 MiB or more, not 100."),
+        ({"size_additive": True, "filesystem": "ext4"}, "size_additive: give size, the MiB to add."),
+        ({"size": -1, "size_additive": True, "filesystem": "ext4"}, "size: with size_additive it must be 0 or more"),
         ({"label": "x"}, "label: squashfs has no labels."),
         ({"label": "x" * 17, "filesystem": "ext4"}, "ext4 allows 16 bytes."),
         ({"label": "ü" * 9, "filesystem": "ext4"}, "ext4 allows 16 bytes."),
@@ -100,6 +102,7 @@ def test_refused_options_are_named(options: dict[str, t.Any], message: str) -> N
     [
         {},
         {"filesystem": "ext4", "size": 4096, "label": "x" * 16},
+        {"filesystem": "xfs", "size": 10, "size_additive": True},
         {"filesystem": "erofs", "erofscompression": "zstd,level=12", "block_size": "64K", "label": "x"},
         {"exclude": ("proc/*", "usr/share/doc/*", "usr/lib")},
     ],
