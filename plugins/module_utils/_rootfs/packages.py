@@ -198,6 +198,8 @@ class PackageTree(Stage):
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = scratch_folder(self.output, "sources")
+        # apt reads keys and locked packages as its own user; what is secret has a mode of its own.
+        os.chmod(folder, 0o711)
         try:
             sources = os.path.join(folder, "image.sources")
             record = ArchiveRecord(folder, self.repositories)
