@@ -184,9 +184,8 @@ class PackageTree(Stage):
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = scratch_folder(self.output, "sources")
-        keyrings = scratch_folder(self.output, "keyrings")
-        # apt checks signatures as user _apt, who must get to the keyrings; everything else stays private.
-        os.chmod(keyrings, 0o755)
+        # apt reads keys and locked packages as its own user; what is secret has a mode of its own.
+        os.chmod(folder, 0o711)
         try:
             sources = os.path.join(folder, "image.sources")
             record = ArchiveRecord(folder, self.repositories)
@@ -196,7 +195,7 @@ class PackageTree(Stage):
                     locked.sources()
                     if locked is not None
                     else "\n".join(
-                        repository.sources(repository.keyring_file(keyrings)) for repository in self.repositories
+                        repository.sources(repository.keyring_file(folder)) for repository in self.repositories
                     )
                 )
             work.progress.step("reading package lists")
@@ -214,7 +213,6 @@ class PackageTree(Stage):
             return {"archive": self._archive(record)}
         finally:
             remove(folder)
-            remove(keyrings)
 
     def _locked_repository(self, work: Work, folder: str) -> LockedRepository | None:
         if self.lock is None:

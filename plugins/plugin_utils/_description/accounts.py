@@ -50,8 +50,8 @@ class Accounts:
         if len(plain) > MAXIMUM_PLAIN_PASSWORDS:
             raise document.error(
                 plain[MAXIMUM_PLAIN_PASSWORDS],
-                f"more than {MAXIMUM_PLAIN_PASSWORDS} users have plain passwords, which must all be hashed. Write hashes "
-                'made by "openssl passwd -6", without pwdformat="plain".',
+                f"more than {MAXIMUM_PLAIN_PASSWORDS} users have plain passwords, which must all be hashed. Write "
+                'hashes made by "openssl passwd -6", without pwdformat="plain".',
                 "pwdformat",
             )
         numbers: dict[str, str] = {}

@@ -164,8 +164,8 @@ def repository_items(
 def main_repository(found: t.Sequence[Repository]) -> Repository | None:
     """The apt repository that the system comes from: its suite is the release.
 
-    Repositories of single programs stand before it or behind it. So the archive of a distribution (see _is_archive) goes
-    before others, then component main before others, then the release that most repositories are for (bookworm,
+    Repositories of single programs stand before it or behind it. So the archive of a distribution (see _is_archive)
+    goes before others, then component main before others, then the release that most repositories are for (bookworm,
     bookworm-updates, bookworm-security), then the first. Flat ones and those only for the image do not count.
     """
     candidates = [repository for repository in found if release_of(repository) is not None and not repository.imageonly]
