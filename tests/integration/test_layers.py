@@ -167,7 +167,7 @@ def test_changed_base_makes_every_image_anew(
         ({"filesystem": "ext4"}, "filesystem ext4"),
         ({"release": "trixie"}, "release: the base base decides about that (bookworm)"),
         ({"base": "bases"}, "no base 'bases' is declared in live_bases. Did you mean base?"),
-        ({"name": "base"}, "have the same name"),
+        ({"name": "base"}, "the image base has the name of its base"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_changed(
