@@ -258,7 +258,7 @@ def test_all_declarations_are_checked_before_the_first_is_built(workspace: pathl
     assert "bad: value of flags must be one of" in run.output
     run = playbook.build([good, good], folder)
     assert run.status != 0
-    assert "two images have the same name" in run.output
+    assert "two of them have the same name" in run.output
     assert not (folder / "ws").exists()
 
 
