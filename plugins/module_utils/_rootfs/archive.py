@@ -11,19 +11,24 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
 import typing as t
 import urllib.parse
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import (
     HOW_TO_RENEW,
     LockedPackage,
     PackageLock,
+    deb_name,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, plain_uri
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
+    ACQUIRE,
+    Repository,
+    plain_uri,
+)
 
 _NAMED = 5
 # Files that the hook leaves for ArchiveRecord.
@@ -63,7 +68,7 @@ class ArchiveRecord:
 
     def files(self) -> list[str]:
         """Names of the .deb files of all installed packages, as they are in apt's archive folder."""
-        return [_deb(*package) for package in self._installed()]
+        return [deb_name(*package) for package in self._installed()]
 
     def facts(self) -> dict[str, t.Any]:
         """The packages as a lock needs them, those that came from no repository, and the Release files."""
@@ -76,7 +81,7 @@ class ArchiveRecord:
         packages, unknown = {}, []
         for name, version, architecture in self._installed():
             fields = shown.get((name, version, architecture))
-            origin = origins.get(_deb(name, version, architecture))
+            origin = origins.get(deb_name(name, version, architecture))
             if fields is None or origin is None:
                 unknown.append(name)
                 continue
@@ -144,12 +149,17 @@ class LockedRepository:
         lock: the lock.
         repositories: where packages are that the cache does not have.
         architecture: of the image.
-        cache: the package cache.
+        cache: the package cache of the build host.
         folder: an empty folder for the repository.
     """
 
     def __init__(
-        self, lock: PackageLock, repositories: t.Sequence[Repository], architecture: str, cache: str, folder: str
+        self,
+        lock: PackageLock,
+        repositories: t.Sequence[Repository],
+        architecture: str,
+        cache: PackageCache,
+        folder: str,
     ) -> None:
         self._lock = lock
         self._repositories = list(repositories)
@@ -162,8 +172,11 @@ class LockedRepository:
         """Get the packages and write the index; StageError naming those that cannot be had."""
         os.mkdir(self.packages)
         step("looking for locked packages in the cache")
-        packages = self._lock.packages
-        missing = {name: package for name, package in packages.items() if not self._from_cache(name, package)}
+        missing = {
+            name: package
+            for name, package in self._lock.packages.items()
+            if not self._cache.take(package.deb(name), package.sha256, self.packages)
+        }
         if missing:
             step(f"downloading {len(missing)} locked packages")
             self._download(missing, run)
@@ -182,22 +195,6 @@ class LockedRepository:
             f"for deb in {packages}/*.deb; do "
             'ln "$deb" "$1"/var/cache/apt/archives/ 2>/dev/null || cp "$deb" "$1"/var/cache/apt/archives/; done'
         )
-
-    def _from_cache(self, name: str, package: LockedPackage) -> bool:
-        """Take a package out of the cache, if it is there and the right one."""
-        path = os.path.join(self._cache, "archives", package.deb(name))
-        if not os.path.isfile(path):
-            return False
-        # A link of its own: the cache may be cleaned meanwhile. It is the link that is checked.
-        target = os.path.join(self.packages, package.deb(name))
-        try:
-            os.link(path, target)
-        except OSError:
-            shutil.copyfile(path, target)
-        if file_sha256(target) != package.sha256:
-            os.unlink(target)
-            return False
-        return True
 
     def _download(self, missing: t.Mapping[str, LockedPackage], run: Runner) -> None:
         environment = {"APT_CONFIG": self._configure_apt()}
@@ -230,7 +227,7 @@ class LockedRepository:
                 have = f"have {', '.join(offered)}" if offered else "do not have it at all"
                 complaints.append(
                     f"{name} {package.version} ({package.repository}: {package.file}, SHA-256 {package.sha256}) is "
-                    f"not in the cache {self._cache}, and the repositories {have}"
+                    f"not in the cache {self._cache.folder}, and the repositories {have}"
                 )
             elif offered[package.version] != package.sha256:
                 complaints.append(
@@ -261,8 +258,7 @@ class LockedRepository:
             f'Dir "{self._apt}";\nDir::Etc "etc";\nDir::State "{self._apt}";\n'
             f'Dir::State::lists "lists";\nDir::State::status "{self._apt}/status";\nDir::Cache "cache";\n'
             f'APT::Architecture "{self._architecture}";\nAPT::Architectures {{ "{self._architecture}"; }};\n'
-            'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
-            'Acquire::http::Timeout "30";\nAcquire::https::Timeout "30";\n',
+            'APT::Sandbox::User "root";\n' + "".join(f'{name} "{value}";\n' for name, value in ACQUIRE.items()),
         )
 
     def _write(self, place: str, content: str) -> str:
@@ -303,7 +299,3 @@ def paragraphs(text: str) -> list[dict[str, str]]:
         if fields:
             found.append(fields)
     return found
-
-
-def _deb(name: str, version: str, architecture: str) -> str:
-    return f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"

@@ -21,7 +21,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages 
     installation_cause,
     validate_packages,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
+    ACQUIRE,
+    Repository,
+    exclusions,
+    preferences,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, former_size, input_artifact
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
@@ -203,11 +208,8 @@ class LayerPackages(Stage):
         with open(os.path.join(folder, "image.sources"), "w", encoding="utf-8") as stream:
             # apt would use packages of file: where they are, which is not inside of the tree.
             stream.write(sources.replace("URIs: file:", "URIs: copy:"))
-        pins = [preferences(self.repositories)]
-        if self.excluded:
-            pins.append(f"Package: {' '.join(self.excluded)}\nPin: release *\nPin-Priority: -1\n")
         with open(os.path.join(folder, "preferences"), "w", encoding="utf-8") as stream:
-            stream.write("\n".join(filter(None, pins)))
+            stream.write("\n".join(filter(None, (preferences(self.repositories), exclusions(self.excluded)))))
         with open(os.path.join(folder, "auth.conf"), "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write("".join(repository.credentials() for repository in self.repositories))
@@ -226,10 +228,7 @@ class LayerPackages(Stage):
             "APT::Install-Recommends": str(self.recommends).lower(),
             "APT::Install-Suggests": "false",
             "APT::Sandbox::User": "root",
-            "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
-            "Acquire::http::Timeout": "30",
-            "Acquire::https::Timeout": "30",
+            **ACQUIRE,
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": f"{seen}/none",
             "Dir::Etc::sourcelist": f"{seen}/image.sources",

@@ -136,17 +136,31 @@ class PackageCache:
         """
         damaged = []
         for name, digest in re.findall(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", listing, re.MULTILINE):
-            kept, taken = os.path.join(self.archives, name), os.path.join(target, name)
-            if not _link_or_copy(kept, taken):
-                continue
-            # The link or copy is checked, so that nobody can exchange the file after the check.
-            if file_sha256(taken) == digest:
-                _mark(kept)
-                continue
-            os.unlink(taken)
-            os.unlink(kept)
-            damaged.append(name)
+            if self.take(name, digest, target) is False:
+                os.unlink(os.path.join(self.archives, name))
+                damaged.append(name)
         return damaged
+
+    def take(self, name: str, digest: str, target: str) -> bool | None:
+        """Give the folder ``target`` a link or copy of one package.
+
+        Args:
+            name: of the file.
+            digest: SHA-256 that it must have.
+            target: a folder that has no such file.
+
+        Returns:
+            True; False when the cache has other bytes under this name, and None when it has nothing.
+        """
+        kept, taken = os.path.join(self.archives, name), os.path.join(target, name)
+        if not _link_or_copy(kept, taken):
+            return None
+        # The link or copy is checked, so that nobody can exchange the file after the check.
+        if file_sha256(taken) != digest:
+            os.unlink(taken)
+            return False
+        _mark(kept)
+        return True
 
     def keep(self, archives: str, lists: str | None) -> None:
         """Keep the packages in the folder ``archives``, and the package lists in the folder ``lists`` unless None."""

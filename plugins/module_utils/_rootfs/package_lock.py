@@ -41,7 +41,7 @@ class LockedPackage:
 
     def deb(self, name: str) -> str:
         """The name that apt gives the .deb file in its archive folder."""
-        return f"{name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
+        return deb_name(name, self.version, self.architecture)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +166,11 @@ class PackageLock:
                 f"lock: what is installed is not what was locked: {describe(changes)}. A script may have installed or "
                 f"removed packages, or mmdebstrap chooses others than when the lock was made. {HOW_TO_RENEW}"
             )
+
+
+def deb_name(name: str, version: str, architecture: str) -> str:
+    """The name that apt gives a .deb file in its archive folder."""
+    return f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
 
 
 def package_changes(before: PackageLock | None, after: PackageLock) -> list[str]:

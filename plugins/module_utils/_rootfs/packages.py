@@ -25,7 +25,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
+    ACQUIRE,
+    Repository,
+    exclusions,
+    preferences,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
@@ -217,7 +222,7 @@ class PackageTree(Stage):
     def _locked_repository(self, work: Work, folder: str) -> LockedRepository | None:
         if self.lock is None:
             return None
-        locked = LockedRepository(self.lock, self.repositories, self.architecture, self._cache.folder, folder)
+        locked = LockedRepository(self.lock, self.repositories, self.architecture, self._cache, folder)
         locked.make(work.run, work.progress.step)
         return locked
 
@@ -239,10 +244,7 @@ class PackageTree(Stage):
             f"--architectures={self.architecture}",
             # Packages of the cache are in apt's archive folder beforehand; these two would object to it or empty it.
             "--skip=download/empty,essential/unlink",
-            "--aptopt=Acquire::Retries 3",
-            "--aptopt=Acquire::http::Timeout 30",
-            "--aptopt=Acquire::https::Timeout 30",
-            "--aptopt=Acquire::Languages none",
+            *(f"--aptopt={name} {value}" for name, value in ACQUIRE.items()),
             # A tree that is thrown away when the build fails needs no fsync after every file.
             "--dpkgopt=force-unsafe-io",
             # mmdebstrap has just copied that of the build host.
@@ -269,7 +271,7 @@ class PackageTree(Stage):
     def _apt_hooks(self, folder: str) -> list[str]:
         """Hooks that bring pins and credentials in before apt runs; credentials are gone before anything is kept."""
         hooks = []
-        pins = "\n".join(filter(None, (preferences(self.repositories), self._exclusions())))
+        pins = "\n".join(filter(None, (preferences(self.repositories), exclusions(self.excluded))))
         if pins:
             path = os.path.join(folder, "preferences")
             with open(path, "w", encoding="utf-8") as stream:
@@ -287,12 +289,6 @@ class PackageTree(Stage):
             )
             hooks.append(f'--customize-hook=rm -f "$1"/{_CREDENTIALS}')
         return hooks
-
-    def _exclusions(self) -> str:
-        """A pin that makes apt refuse the excluded packages (apt_preferences(5): a priority below 0)."""
-        if not self.excluded:
-            return ""
-        return f"Explanation: packages_exclude\nPackage: {' '.join(self.excluded)}\nPin: release *\nPin-Priority: -1\n"
 
     def _bootstrap(self, target: str, folder: str) -> t.Iterator[str]:
         """Shell commands for the moment when the essential packages are there and all others are not."""

@@ -24,6 +24,14 @@ _DEBIAN_SECURITY = "http://deb.debian.org/debian-security"
 _UBUNTU_MIRROR = "http://archive.ubuntu.com/ubuntu"
 _UBUNTU_SECURITY = "http://security.ubuntu.com/ubuntu"
 
+# How apt downloads, whoever calls it: a mirror that hangs is given up, translated descriptions are left out.
+ACQUIRE = {
+    "Acquire::Languages": "none",
+    "Acquire::Retries": "3",
+    "Acquire::http::Timeout": "30",
+    "Acquire::https::Timeout": "30",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
@@ -161,6 +169,13 @@ def plain_uri(uri: str) -> str:
     if parts.username is None:
         return uri
     return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def exclusions(packages: t.Sequence[str]) -> str:
+    """A pin that makes apt refuse packages (apt_preferences(5): a priority below 0); empty when there are none."""
+    if not packages:
+        return ""
+    return f"Explanation: packages_exclude\nPackage: {' '.join(packages)}\nPin: release *\nPin-Priority: -1\n"
 
 
 def preferences(repositories: t.Sequence[Repository]) -> str:
