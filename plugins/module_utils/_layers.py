@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import stat
 import typing as t
@@ -35,20 +36,29 @@ _OVERLAY_ATTRIBUTES = "trusted.overlay."
 _FORMAT = "redirect_dir=off,metacopy=off,index=off,xino=off"
 
 
-class _Namespace:
-    """The mount namespace of this process, made when it is first needed."""
+@functools.cache
+def _enter_own_namespace() -> None:
+    """Give this process a mount namespace of its own, the first time that it is called."""
+    if os.geteuid() != 0:
+        raise StageError("An image with a base is built as root: run the task with become: true.")
+    _call("unshare", _CLONE_NEWNS)
+    _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
 
-    own = False
 
-    @classmethod
-    def enter(cls) -> None:
-        if cls.own:
-            return
-        if os.geteuid() != 0:
-            raise StageError("An image with a base is built as root: run the task with become: true.")
-        _call("unshare", _CLONE_NEWNS)
-        _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-        cls.own = True
+@contextlib.contextmanager
+def whole_tree(beside: str, root: str, base: str | None) -> t.Iterator[str]:
+    """A path at which a root tree is seen with what is below it when it is a layer; the stack cannot be changed.
+
+    Args:
+        beside: see :func:`stacked`.
+        root: the tree.
+        base: the tree below it, or None, and then ``root`` is the path.
+    """
+    if base is None:
+        yield root
+        return
+    with stacked(beside, [root, base]) as point:
+        yield point
 
 
 @contextlib.contextmanager
@@ -68,7 +78,7 @@ def stacked(beside: str, layers: t.Sequence[str], upper: str | None = None) -> t
     os.mkdir(point)
     descriptors: list[int] = []
     try:
-        _Namespace.enter()
+        _enter_own_namespace()
         # By descriptor: a path could hold the characters that separate options.
         for path in layers:
             descriptors.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))

@@ -22,6 +22,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._compare.filesyst
 from ansible_collections.liveforge.images.plugins.module_utils._compare.initrds import compare_initrds, is_initrd
 from ansible_collections.liveforge.images.plugins.module_utils._compare.isos import compare_isos, is_iso
 from ansible_collections.liveforge.images.plugins.module_utils._compare.trees import (
+    Listing,
     compare_trees,
     listing,
     listing_sha256,
@@ -112,11 +113,12 @@ def compare_layer(layer: Layer, limit: int, run: Runner, scratch: str) -> dict[s
         run: runs the tools.
         scratch: folder for unpacked files; nothing is left in it.
     """
-    digests, differences = _digests(layer), iter(())
+    listings = (listing(layer.first), listing(layer.second)) if os.path.isdir(layer.first) else None
+    digests, differences = _digests(layer, listings), iter(())
     with contextlib.ExitStack() as stack:
         if digests[0] != digests[1]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="liveforge-compare-", dir=scratch))
-            differences = _differences(layer, run, folder)
+            differences = _differences(layer, listings, run, folder)
         shown = list(itertools.islice(differences, limit))
         omitted = sum(1 for dummy in differences)
     return {
@@ -131,16 +133,18 @@ def compare_layer(layer: Layer, limit: int, run: Runner, scratch: str) -> dict[s
     }
 
 
-def _digests(layer: Layer) -> tuple[str, str]:
-    if os.path.isdir(layer.first):
-        return listing_sha256(listing(layer.first)), listing_sha256(listing(layer.second))
+def _digests(layer: Layer, listings: tuple[Listing, Listing] | None) -> tuple[str, str]:
+    if listings is not None:
+        return listing_sha256(listings[0]), listing_sha256(listings[1])
     return file_sha256(layer.first), file_sha256(layer.second)
 
 
-def _differences(layer: Layer, run: Runner, folder: str) -> t.Iterator[Difference]:
+def _differences(
+    layer: Layer, listings: tuple[Listing, Listing] | None, run: Runner, folder: str
+) -> t.Iterator[Difference]:
     paths = (layer.first, layer.second)
-    if os.path.isdir(layer.first):
-        return compare_trees(*paths)
+    if listings is not None:
+        return compare_trees(*paths, listings)
     if all(map(is_iso, paths)):
         return compare_isos(*paths)
     if kind_of(layer.first) is not None:

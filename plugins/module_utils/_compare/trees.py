@@ -96,9 +96,15 @@ def compare_listings(first: Listing, second: Listing) -> t.Iterator[Difference]:
                 yield Difference(shown, name, one.get(name, "nothing"), other.get(name, "nothing"))
 
 
-def compare_trees(first: str, second: str) -> t.Iterator[Difference]:
-    """What differs between two trees, in the order of paths."""
-    for difference in compare_listings(listing(first), listing(second)):
+def compare_trees(first: str, second: str, listings: tuple[Listing, Listing] | None = None) -> t.Iterator[Difference]:
+    """What differs between two trees, in the order of paths.
+
+    Args:
+        first: the one tree.
+        second: the other.
+        listings: of both, when they were made before.
+    """
+    for difference in compare_listings(*(listings or (listing(first), listing(second)))):
         if difference.what == "content" and "nothing" not in (difference.first, difference.second):
             offset = first_byte(os.path.join(first, difference.place), os.path.join(second, difference.place))
             yield Difference(difference.place, f"content (from byte {offset})", difference.first, difference.second)

@@ -16,7 +16,11 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan, InitrdContent
-from ansible_collections.liveforge.images.plugins.module_utils._layers import base_content, require_same_base, stacked
+from ansible_collections.liveforge.images.plugins.module_utils._layers import (
+    base_content,
+    require_same_base,
+    whole_tree,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -137,10 +141,7 @@ class Initrd(Stage):
     @contextlib.contextmanager
     def _whole_tree(self) -> t.Iterator[str]:
         """The root tree, with what is below it when it is a layer."""
-        if self.base is None:
-            yield self.root
-            return
-        with stacked(self.output, [self.root, self.base]) as self._tree:
+        with whole_tree(self.output, self.root, self.base) as self._tree:
             yield self._tree
 
     def build(self, work: Work) -> dict[str, t.Any]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -33,7 +32,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
-from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, stacked
+from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, whole_tree
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
@@ -332,22 +331,12 @@ class LiveIsoStage(Stage):
             )
         medium = EditedMedium(media, files, efi_files, self._large_files())
         script = scratch.write("edit_boot_config.sh", self.additions.edit_boot_config or "")
-        with self._root_tree() as root:
+        with whole_tree(self.output, self.additions.root or "", self.additions.base_root) as root:
             medium.edit(work.run, root, script)
         efi_files = medium.take_efi_files()
         for path in (*efi_files.values(), *(os.path.join(media, name) for name in _regular_files([media]))):
             scratch.set_date(path)
         return media, efi_files
-
-    @contextlib.contextmanager
-    def _root_tree(self) -> t.Iterator[str]:
-        """The tree in which edit_boot_config runs."""
-        root, base = self.additions.root or "", self.additions.base_root
-        if base is None:
-            yield root
-            return
-        with stacked(self.output, [root, base]) as whole:
-            yield whole
 
     def _write(self, work: Work, identity: layout.Identity, content: layout.Content) -> None:
         work.progress.step("writing the ISO", 0)

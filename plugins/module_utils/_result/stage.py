@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._layers import stacked
+from ansible_collections.liveforge.images.plugins.module_utils._layers import whole_tree
 from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path
 from ansible_collections.liveforge.images.plugins.module_utils._result.packages import (
     changes,
@@ -95,9 +95,7 @@ class ResultStage(Stage):
                 )
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        if "base" not in self.artifacts:
-            return self._build(work, self.artifacts["rootfs"])
-        with stacked(self.output, [self.artifacts["rootfs"], self.artifacts["base"]]) as root:
+        with whole_tree(self.output, self.artifacts["rootfs"], self.artifacts.get("base")) as root:
             return self._build(work, root)
 
     def _build(self, work: Work, root: str) -> dict[str, t.Any]:
