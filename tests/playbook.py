@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,12 +17,52 @@ import sys
 import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
 CACHE = pathlib.Path(os.environ.get("LIVEFORGE_TEST_CACHE", pathlib.Path.home() / ".cache" / "liveforge-tests"))
 # No word that also stands in paths: Ansible masks passwords wherever they occur in results.
 PASSWORD = "a-test-phrase"
 PASSWORD_HASH = (
     "$6$liveforgetests$uHROOD0KEIbdhjtmwTpl0ZgjUEpqNCYnBwUOyqz5FLitUNH4xRfGlF30YM5zlDOk.adBH8oPgEaXoHye3tnUE."
 )
+
+# Debian 12 as a repository, for tests that declare further ones.
+DEBIAN = {
+    "name": "debian",
+    "uri": "http://deb.debian.org/debian",
+    "suite": "bookworm",
+    "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+}
+
+
+@contextlib.contextmanager
+def fresh_folder(name: str) -> t.Iterator[pathlib.Path]:
+    """A new folder on disk, gone afterwards; trees of device nodes and foreign owners do not belong into pytest's."""
+    folder = CACHE / name
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    yield folder
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def own_package_cache(folder: pathlib.Path) -> None:
+    """Make ``folder``/cache: packages of Debian may come from the host's cache, but those made here stay out of it."""
+    (folder / "cache").mkdir()
+    archives = pathlib.Path("/var/cache/liveforge/archives")
+    if archives.exists():
+        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
+
+
+def run(command: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook and wait for the end, whatever it is; what it complains about is in its output, too."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +90,7 @@ def command(
     variables = folder / "images.json"
     variables.write_text(json.dumps({"live_images": images, "live_bases": list(bases)}))
     return [
-        str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
+        PROGRAM,
         str(ROOT / "playbooks" / "build-live.yml"),
         "-e",
         f"@{variables}",
@@ -77,15 +118,7 @@ def build(
     """
     results = folder / "results.json"
     results.unlink(missing_ok=True)
-    done = subprocess.run(
-        [*prefix, *command(images, folder, *arguments, bases=bases)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
-    )
+    done = run([*prefix, *command(images, folder, *arguments, bases=bases)])
     return Run(done.returncode, done.stdout, json.loads(results.read_text()) if results.exists() else [])
 
 

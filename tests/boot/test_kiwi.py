@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import typing as t
 
 import pytest
@@ -49,19 +47,8 @@ def build(name: str, profiles: tuple[str, ...] = (), readable: bool = True) -> d
             }
         )
     )
-    done = subprocess.run(
-        [
-            str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
-            str(playbook.ROOT / "playbooks/examples/from-kiwi.yml"),
-            "-e",
-            f"@{variables}",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
+    done = playbook.run(
+        [playbook.PROGRAM, str(playbook.ROOT / "playbooks/examples/from-kiwi.yml"), "-e", f"@{variables}"]
     )
     if done.returncode != 0:
         raise RuntimeError(f"{name} could not be built:\n{done.stdout[-6000:]}")

@@ -19,13 +19,7 @@ WORKSPACE = playbook.CACHE / "boot"
 SID: dict[str, t.Any] = {
     "release": "sid",
     "repositories": [
-        {
-            "name": "debian",
-            "uri": "http://deb.debian.org/debian",
-            "suite": "sid",
-            "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
-            "check_valid_until": False,
-        }
+        {**playbook.DEBIAN, "suite": "sid", "check_valid_until": False},
     ],
 }
 

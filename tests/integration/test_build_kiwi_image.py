@@ -35,11 +35,8 @@ SUFFIXES = ("json", "packages", "verified", "changes")
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "kiwi-image-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("kiwi-image-test") as folder:
+        yield folder
 
 
 def script(folder: pathlib.Path, name: str, text: str) -> str:

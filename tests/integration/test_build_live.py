@@ -23,11 +23,8 @@ NAME = "small"
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "playbook-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("playbook-test") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -80,11 +80,8 @@ PROFILE = {
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "kiwi-scripts-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("kiwi-scripts-test") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

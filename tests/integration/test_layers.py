@@ -22,12 +22,10 @@ STAGES = {"rootfs", "dracut", "squashfs", "iso", "result"}
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "layers-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    (folder / "overlay/etc").mkdir(parents=True)
-    (folder / "overlay/etc/greeting").write_text("hello\n")
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("layers-test") as folder:
+        (folder / "overlay/etc").mkdir(parents=True)
+        (folder / "overlay/etc/greeting").write_text("hello\n")
+        yield folder
 
 
 @pytest.fixture(scope="module")

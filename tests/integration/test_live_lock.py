@@ -19,25 +19,12 @@ import pytest
 
 import playbook
 
-DEBIAN = {
-    "name": "debian",
-    "uri": "http://deb.debian.org/debian",
-    "suite": "bookworm",
-    "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
-}
-
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "lock-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    (folder / "cache").mkdir(parents=True)
-    # Packages of Debian may come from the host's cache, but those made here stay out of it.
-    archives = pathlib.Path("/var/cache/liveforge/archives")
-    if archives.exists():
-        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("lock-test") as folder:
+        playbook.own_package_cache(folder)
+        yield folder
 
 
 class Site:
@@ -88,7 +75,7 @@ def options(workspace: pathlib.Path, **changed: t.Any) -> dict[str, t.Any]:
         "cache": str(workspace / "cache"),
         "packages": ["site-tool"],
         "repositories": [
-            DEBIAN,
+            playbook.DEBIAN,
             {"name": "site", "uri": f"copy://{workspace}/site", "suite": "./", "trusted": True},
         ],
         **changed,

@@ -24,12 +24,8 @@ SMALL: dict[str, t.Any] = {"release": RELEASE, "variant": "apt", "lock_timeout":
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    """A workspace on disk; trees of device nodes and foreign owners do not belong into pytest's own folders."""
-    folder = playbook.CACHE / "rootfs-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("rootfs-test") as folder:
+        yield folder
 
 
 def rootfs(workspace: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:

@@ -30,11 +30,8 @@ HOST_CACHE = pathlib.Path("/var/cache/liveforge")
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "cache-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("cache-test") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

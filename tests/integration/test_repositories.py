@@ -23,25 +23,13 @@ import pytest
 import playbook
 
 LOGIN = ("builder", "pass-word-of-the-repository")
-DEBIAN = {
-    "name": "debian",
-    "uri": "http://deb.debian.org/debian",
-    "suite": "bookworm",
-    "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
-}
 
 
 @pytest.fixture(scope="module")
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "repositories-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    (folder / "cache").mkdir(parents=True)
-    # Packages of Debian may come from the host's cache, but those made here stay out of it.
-    archives = pathlib.Path("/var/cache/liveforge/archives")
-    if archives.exists():
-        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("repositories-test") as folder:
+        playbook.own_package_cache(folder)
+        yield folder
 
 
 def gpg(home: pathlib.Path, *arguments: str) -> bytes:
@@ -145,7 +133,7 @@ def rootfs(workspace: pathlib.Path, repositories: list[dict[str, t.Any]], **opti
             "lock_timeout": 0,
             "cache": str(workspace / "cache"),
             "packages": ["site-tool"],
-            "repositories": [DEBIAN, *repositories],
+            "repositories": [playbook.DEBIAN, *repositories],
             **options,
         },
         workspace,

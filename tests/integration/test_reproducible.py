@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import typing as t
 
@@ -57,11 +56,8 @@ CASES = [
 
 @pytest.fixture
 def workspace() -> t.Iterator[pathlib.Path]:
-    folder = playbook.CACHE / "reproducible-test"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with playbook.fresh_folder("reproducible-test") as folder:
+        yield folder
 
 
 def overlay(folder: pathlib.Path, names: t.Sequence[str]) -> pathlib.Path:
@@ -149,16 +145,7 @@ def run_playbook(
 ) -> tuple[int, str]:
     variables = workspace / "images.json"
     variables.write_text(json.dumps({"live_images": images, "live_second_workspace": str(workspace / "again")}))
-    program = pathlib.Path(sys.executable).parent / "ansible-playbook"
-    done = subprocess.run(
-        [str(program), str(playbook.ROOT / "playbooks" / name), "-e", f"@{variables}", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
-    )
+    done = playbook.run([playbook.PROGRAM, str(playbook.ROOT / "playbooks" / name), "-e", f"@{variables}", *arguments])
     return done.returncode, done.stdout
 
 
