@@ -40,8 +40,10 @@ def fresh_folder(name: str) -> t.Iterator[pathlib.Path]:
     folder = CACHE / name
     subprocess.run(["rm", "-rf", str(folder)], check=True)
     folder.mkdir(parents=True)
-    yield folder
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
 def own_package_cache(folder: pathlib.Path) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
@@ -128,7 +127,8 @@ class Initrd(Stage):
             below = Stamp.load(self.base)
             content = below.output["content"] if below is not None else None
             require_same_base("base", self.base, base_content(self.root), content)
-        with self._whole_tree() as root:
+        with whole_tree(self.output, self.root, self.base) as root:
+            self._tree = root
             if not os.path.exists(os.path.join(root, _MODULES, "modules.d")):
                 raise StageError(
                     f"root: {self.root} has no dracut. Add the package dracut to the packages of the image."
@@ -138,14 +138,8 @@ class Initrd(Stage):
             self.plan.require(root)
         require_space(os.path.dirname(self.output), _LEAST_BYTES, "kernel and initrd")
 
-    @contextlib.contextmanager
-    def _whole_tree(self) -> t.Iterator[str]:
-        """The root tree, with what is below it when it is a layer."""
-        with whole_tree(self.output, self.root, self.base) as self._tree:
-            yield self._tree
-
     def build(self, work: Work) -> dict[str, t.Any]:
-        with self._whole_tree():
+        with whole_tree(self.output, self.root, self.base) as self._tree:
             return self._build(work)
 
     def _build(self, work: Work) -> dict[str, t.Any]:
