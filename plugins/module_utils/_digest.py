@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import typing as t
 _BLOCK = 1 << 20
 
 Entry = tuple[str, os.stat_result]
+Wanted = t.Callable[[str], bool]
 
 
 def canonical_json(value: t.Any) -> bytes:
@@ -62,7 +64,7 @@ def _attributes(path: str) -> dict[str, str]:
     return {name: os.getxattr(path, name, follow_symlinks=False).hex() for name in sorted(names)}
 
 
-def tree_content(root: str, wanted: t.Callable[[str], bool] | None = None) -> str:
+def tree_content(root: str, wanted: Wanted | None = None) -> str:
     """Digest of a tree's content: names, types, modes, owners, extended attributes, hard links and bytes.
 
     Times do not count, nor do inode numbers; device nodes count by their numbers.
@@ -71,33 +73,60 @@ def tree_content(root: str, wanted: t.Callable[[str], bool] | None = None) -> st
         root: the tree.
         wanted: takes a path relative to root and says whether it counts; default all.
     """
-    digest = hashlib.sha256()
+    return tree_contents(root, [wanted])[0]
+
+
+def tree_contents(root: str, choices: t.Sequence[Wanted | None]) -> list[str]:
+    """:func:`tree_content` of a tree for each of several choices of what counts, in one pass over its files."""
     own = os.lstat(root)
-    digest.update(canonical_json([own.st_mode, own.st_uid, own.st_gid, _attributes(root)]))
-    first_name: dict[tuple[int, int], str] = {}
+    head = canonical_json([own.st_mode, own.st_uid, own.st_gid, _attributes(root)])
+    digests = [hashlib.sha256(head) for dummy in choices]
+    # The first name of each file with several: which one that is depends on what counts.
+    first_names: list[dict[tuple[int, int], str]] = [{} for dummy in choices]
     for relative, status in walk(root):
-        if wanted is not None and not wanted(relative):
+        counting = [place for place, wanted in enumerate(choices) if wanted is None or wanted(relative)]
+        if not counting:
             continue
         path = os.path.join(root, relative)
-        mode = status.st_mode
-        content = ""
-        if stat.S_ISREG(mode):
-            inode = (status.st_dev, status.st_ino)
-            if status.st_nlink > 1 and inode in first_name:
-                content = "link:" + first_name[inode]
+        inode = (status.st_dev, status.st_ino)
+        described = _Described(path, relative, status)
+        for place in counting:
+            first = first_names[place].setdefault(inode, relative) if status.st_nlink > 1 else relative
+            if stat.S_ISREG(status.st_mode) and first != relative:
+                digests[place].update(described.as_link_to(first))
             else:
-                first_name[inode] = relative
-                content = file_sha256(path)
-        elif stat.S_ISLNK(mode):
-            content = os.readlink(path)
-        elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-            content = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-        owner = [status.st_uid, status.st_gid]
-        digest.update(canonical_json([os.fsencode(relative).hex(), mode, *owner, os.fsencode(content).hex()]))
+                digests[place].update(described.whole)
+    return [digest.hexdigest() for digest in digests]
+
+
+class _Described:
+    """What counts of one entry, as bytes; a file is read once, and only when it is asked for."""
+
+    def __init__(self, path: str, relative: str, status: os.stat_result) -> None:
+        self._path = path
+        self._status = status
+        self._fields = [os.fsencode(relative).hex(), status.st_mode, status.st_uid, status.st_gid]
         attributes = _attributes(path)
-        if attributes:
-            digest.update(canonical_json(attributes))
-    return digest.hexdigest()
+        self._attributes = canonical_json(attributes) if attributes else b""
+
+    @functools.cached_property
+    def whole(self) -> bytes:
+        """With the content of a file, the target of a link, or the numbers of a device."""
+        mode = self._status.st_mode
+        if stat.S_ISREG(mode):
+            return self._with(file_sha256(self._path))
+        if stat.S_ISLNK(mode):
+            return self._with(os.readlink(self._path))
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            return self._with(f"{os.major(self._status.st_rdev)}:{os.minor(self._status.st_rdev)}")
+        return self._with("")
+
+    def as_link_to(self, first: str) -> bytes:
+        """As a further name of the file ``first``."""
+        return self._with("link:" + first)
+
+    def _with(self, content: str) -> bytes:
+        return canonical_json([*self._fields, os.fsencode(content).hex()]) + self._attributes
 
 
 def tree_state(root: str) -> str:

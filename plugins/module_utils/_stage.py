@@ -51,11 +51,14 @@ class Work:
         target: the path to create: a file or a tree, whichever the stage makes.
         run: runs tools and keeps their log.
         progress: says what is going on.
+        content: digest of what the stage made, as :func:`output_identity` has it, when the stage knows it anyway;
+            otherwise the output is read for it.
     """
 
     target: str
     run: Runner
     progress: Progress
+    content: str | None = None
 
 
 class Stage(abc.ABC):
@@ -176,10 +179,11 @@ class StageRun:
         try:
             runner = Runner(stage.output + LOG_SUFFIX, stage.source_date_epoch)
             runner.note(f"{stage.name}: {reason}")
-            facts = stage.build(Work(partial, runner, self.progress))
+            work = Work(partial, runner, self.progress)
+            facts = stage.build(work)
             self.progress.step("publishing")
             companions = {os.path.basename(path): _published(path) for path in stage.companions()}
-            identity = _published(stage.output)
+            identity = _published(stage.output, work.content)
             if companions:
                 identity["companions"] = companions
             duration = round(time.monotonic() - started, 1)
@@ -244,13 +248,12 @@ class StageRun:
         return StageError(f"{self.stage.name} could not write {self.stage.output}: {problem}")
 
 
-def _published(path: str) -> dict[str, t.Any]:
+def _published(path: str, content: str | None = None) -> dict[str, t.Any]:
     """Give what was built for ``path`` its name, and return what tells later whether it is still the same."""
     partial = partial_path(path)
-    identity = output_identity(partial)
+    identity = output_identity(partial, content)
     publish(partial, path)
-    identity["state"] = output_state(path)
-    return identity
+    return {**identity, "state": output_state(path)}
 
 
 def _unchanged(stamp: Stamp) -> Outcome:

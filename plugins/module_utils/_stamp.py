@@ -63,17 +63,15 @@ class Stamp:
         os.replace(partial, path)
 
 
-def output_identity(path: str) -> dict[str, t.Any]:
-    """What tells later whether ``path`` is still what a stage made: content digest, and a cheap state to skip it."""
+def output_identity(path: str, content: str | None = None) -> dict[str, t.Any]:
+    """What tells later whether ``path`` is still what a stage made; ``content`` is its digest, when that is known."""
     if os.path.isdir(path):
-        identity = {"kind": "tree", "content": tree_content(path), "size": tree_size(path)}
-    else:
-        identity = {"kind": "file", "content": file_sha256(path), "size": os.path.getsize(path)}
-    return {**identity, "state": output_state(path)}
+        return {"kind": "tree", "content": content or tree_content(path), "size": tree_size(path)}
+    return {"kind": "file", "content": content or file_sha256(path), "size": os.path.getsize(path)}
 
 
 def output_state(path: str) -> t.Any:
-    """The cheap part of :func:`output_identity`; to be taken again when the output got its final name."""
+    """What tells cheaply that nobody touched ``path`` meanwhile, recorded beside the identity under its final name."""
     return tree_state(path) if os.path.isdir(path) else file_state(path)
 
 

@@ -99,6 +99,10 @@ packages_count:
   description: Number of installed packages.
   returned: when the output exists
   type: int
+packages_manager:
+  description: Whose database they are in, V(dpkg); null for a tree without one.
+  returned: when the output exists
+  type: str
 reason:
   description: Why it was built, or why not.
   returned: always

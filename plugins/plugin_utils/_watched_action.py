@@ -24,6 +24,11 @@ _TIME_LIMIT = 24 * 3600
 _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
 _RESULT_DELAY = 10
+# Seconds between two looks at a job, at most.
+_LONGEST_PAUSE = {"local": 0.5}
+_LONGEST_PAUSE_BY_NETWORK = 5.0
+# How the file of a job begins until its module has ended (async_wrapper of ansible-core).
+_JOB_RUNS = '{"started":'
 
 
 class WatchedAction(ActionBase):
@@ -65,7 +70,7 @@ class WatchedAction(ActionBase):
         """Show the progress of a module that was started detached, until it ends; returns its result."""
         folder = self._async_folder()
         result = self._follow(job, folder, progress_file, variables)
-        self._job_status(job, folder, variables, mode="cleanup")
+        self._remove(self._connection._shell.join_path(folder, job))
         for key in ("ansible_job_id", "started", "finished", "results_file"):
             result.pop(key, None)
         return result
@@ -75,14 +80,17 @@ class WatchedAction(ActionBase):
 
     def _follow(self, job: str, folder: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
+        job_file = self._connection._shell.join_path(folder, job)
+        longest_pause = _LONGEST_PAUSE.get(self._connection.transport, _LONGEST_PAUSE_BY_NETWORK)
         pause = 0.2
         last_answer = last_status = time.monotonic()
         while True:
             try:
-                progress = self._read_progress(progress_file)
+                progress, has_ended = self._look(progress_file, job_file)
                 now = last_answer = time.monotonic()
-                # No progress file: not started yet, or over. An old one: perhaps killed. Only then ask for the job.
-                if progress is None or now - last_status >= _QUIET_LIMIT:
+                # async_status is a module run, so only its end or an old progress file, perhaps of a killed module, is
+                # worth asking for.
+                if has_ended or now - last_status >= _QUIET_LIMIT:
                     last_status = now
                     result = self._job_status(job, folder, variables)
                     if result.get("finished"):
@@ -101,7 +109,7 @@ class WatchedAction(ActionBase):
                 self._connection.reset()
                 time.sleep(5)
             time.sleep(pause)
-            pause = min(2.0 if self._connection.transport == "local" else 5.0, pause * 1.5)
+            pause = min(longest_pause, pause * 1.5)
 
     def _is_running(self, progress: dict[str, t.Any]) -> bool:
         """Whether the process that reports progress still exists."""
@@ -109,7 +117,7 @@ class WatchedAction(ActionBase):
         return "gone" not in answer.get("stdout", "")
 
     def _lost(self, progress_file: str, progress: dict[str, t.Any]) -> dict[str, t.Any]:
-        self._low_level_execute_command(f"rm -f {self._connection._shell.quote(progress_file)}")
+        self._remove(progress_file)
         return {
             "failed": True,
             "changed": False,
@@ -117,12 +125,21 @@ class WatchedAction(ActionBase):
             "the host ran out of memory, or it was started anew. What was published before is untouched; run again.",
         }
 
-    def _read_progress(self, path: str) -> dict[str, t.Any] | None:
-        answer = self._low_level_execute_command(f"cat {self._connection._shell.quote(path)} 2>/dev/null || true")
+    def _look(self, progress_file: str, job_file: str) -> tuple[dict[str, t.Any] | None, bool]:
+        """What a module last reported, and whether the file of its job tells of its end."""
+        quote = self._connection._shell.quote
+        answer = self._low_level_execute_command(
+            f"cat {quote(progress_file)} 2>/dev/null; echo; head -c {len(_JOB_RUNS)} {quote(job_file)} 2>/dev/null; echo"
+        )
+        reported, dummy, job = answer.get("stdout", "").partition("\n")
         try:
-            return t.cast("dict[str, t.Any]", json.loads(answer.get("stdout", "")))
+            progress = json.loads(reported)
         except ValueError:
-            return None
+            progress = None
+        return progress, job.strip() != _JOB_RUNS
+
+    def _remove(self, path: str) -> None:
+        self._low_level_execute_command(f"rm -f {self._connection._shell.quote(path)}")
 
     def _job_status(self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status") -> dict[str, t.Any]:
         return self._execute_module(

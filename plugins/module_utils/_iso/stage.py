@@ -284,6 +284,7 @@ class LiveIsoStage(Stage):
             others,
         )
         forget_others(self.output, self.additions.archives)
+        work.content = report["sha256"]
         return {
             "volid": self.options.volid,
             "mbrid": identity.mbrid,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
@@ -22,10 +23,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._result.packages 
     verification,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact
-from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed
 
 SUFFIX = ".json"
 COMPANIONS = ("packages", "verified", "changes")
+# The inputs that the lists of packages, verification and changelogs are made from.
+_LISTED = {"rootfs", "base", "tools"}
 _SCHEMA = 1
 
 
@@ -43,7 +46,7 @@ class ResultStage(Stage):
     """
 
     name = "live_result"
-    format_version = 1
+    format_version = 2
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class ResultStage(Stage):
         self.artifacts = dict(artifacts)
         self.foreseen = foreseen
         self._warn = warn
+        self._inputs: dict[str, t.Any] = {}
 
     def validate(self) -> None:
         if not self.output.endswith(SUFFIX):
@@ -77,13 +81,14 @@ class ResultStage(Stage):
         return {suffix: f"{self.output.removesuffix(SUFFIX)}.{suffix}" for suffix in COMPANIONS}
 
     def inputs(self) -> dict[str, t.Any]:
-        return {
+        self._inputs = {
             **{name: input_artifact(path, self.foreseen) for name, path in self.artifacts.items()},
             "image": self.image,
             # It is part of what is written.
             "iso_file": os.path.basename(self.artifacts["iso"]),
             "tools": {"bwrap": tool_version("bwrap")},
         }
+        return self._inputs
 
     def preflight(self) -> None:
         find_tool("bwrap")
@@ -95,26 +100,48 @@ class ResultStage(Stage):
                 )
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        with whole_tree(self.output, self.artifacts["rootfs"], self.artifacts.get("base")) as root:
-            return self._build(work, root)
+        files = {suffix: partial_path(path) for suffix, path in self.files().items()}
+        packages = self._kept(files)
+        if packages is None:
+            with whole_tree(self.output, self.artifacts["rootfs"], self.artifacts.get("base")) as root:
+                packages = self._listed(work, root, files)
+        document = self._document(packages, {suffix: _described(path) for suffix, path in files.items()})
+        _write(work.target, [json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"])
+        return {
+            "files": {"json": self.output, **self.files()},
+            "packages_count": packages["count"],
+            "packages_manager": packages["manager"],
+        }
 
-    def _build(self, work: Work, root: str) -> dict[str, t.Any]:
+    def _kept(self, files: t.Mapping[str, str]) -> dict[str, t.Any] | None:
+        """Copy the lists of the last run when they are of the same tree, and return what they hold; else None."""
+        last = Stamp.load(self.output)
+        if last is None or last.inputs.get("format_version") != self.format_version:
+            return None
+        changed = {key for key in self._inputs if last.inputs.get(key) != self._inputs[key]}
+        # Nothing changed at all: then somebody forces it, and wants them made.
+        if not changed or changed & _LISTED or ("base" in last.inputs) != ("base" in self._inputs):
+            return None
+        paths, recorded = self.files(), last.output.get("companions", {})
+        if any(output_changed(path, recorded.get(os.path.basename(path), {})) for path in paths.values()):
+            return None
+        for suffix, partial in files.items():
+            shutil.copyfile(paths[suffix], partial)
+        return {"count": last.facts["packages_count"], "manager": last.facts["packages_manager"]}
+
+    def _listed(self, work: Work, root: str, files: t.Mapping[str, str]) -> dict[str, t.Any]:
+        """Write the lists of what is in a tree, and return what is known of its packages."""
         packages = installed(root)
         if not has_dpkg(root):
             tree = self.artifacts["rootfs"]
             self._warn(f"{tree} has no database of dpkg: the lists of packages, verification and changelogs are empty.")
-        files = {suffix: partial_path(path) for suffix, path in self.files().items()}
         work.progress.step("listing packages")
         _write(files["packages"], [package.line().encode() for package in packages])
         work.progress.step("verifying packages")
         _write(files["verified"], [verification(root, work.run).encode()])
         work.progress.step("collecting changelogs")
         _write(files["changes"], changes(root, packages))
-        manager = "dpkg" if has_dpkg(root) else None
-        counted = {"count": len(packages), "manager": manager}
-        document = self._document(counted, {suffix: _described(path) for suffix, path in files.items()})
-        _write(work.target, [json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"])
-        return {"files": {"json": self.output, **self.files()}, "packages_count": len(packages)}
+        return {"count": len(packages), "manager": "dpkg" if has_dpkg(root) else None}
 
     def _document(self, packages: dict[str, t.Any], files: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
         """What is known of the image; the same on every host: names without folders, and no time of the build."""

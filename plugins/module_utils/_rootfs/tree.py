@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
-from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_content, walk
+from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint, tree_contents, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
@@ -131,7 +131,7 @@ class RootTree(Stage):
             limit_times(work.target, self.source_date_epoch)
         forget_others(self.output, self._shipped())
         work.progress.step("reading the finished tree")
-        boot_content = tree_content(work.target, is_boot_place)
+        work.content, boot_content = tree_contents(work.target, [None, is_boot_place])
         if isinstance(self.packages, LayerPackages):
             boot_content = fingerprint([self.packages.base_artifact("boot_")["content"], boot_content])
         return {"boot_fingerprint": self._boot_fingerprint(), "boot_content": boot_content, **facts}

@@ -15,12 +15,14 @@ import typing as t
 
 import pytest
 
+from ansible_collections.liveforge.images.plugins.module_utils import _digest
 from ansible_collections.liveforge.images.plugins.module_utils._digest import (
     canonical_json,
     file_sha256,
     file_state,
     fingerprint,
     tree_content,
+    tree_contents,
     tree_state,
     walk,
 )
@@ -118,6 +120,22 @@ def test_only_what_is_wanted_counts(tree: pathlib.Path) -> None:
     (tree / "folder/other").write_text("changed")
     assert tree_content(str(tree), lambda path: not path.startswith("folder")) == without
     assert tree_content(str(tree)) != without
+
+
+def test_several_choices_are_as_each_of_them(tree: pathlib.Path) -> None:
+    os.link(tree / "folder/other", tree / "another")
+    choices = [None, lambda path: path.startswith("folder"), lambda path: path != "file", lambda path: False]
+    together = tree_contents(str(tree), choices)
+    assert together == [tree_content(str(tree), choice) for choice in choices]
+    assert len(set(together)) == len(choices)
+
+
+def test_each_file_is_read_once_for_several_choices(tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = _digest.file_sha256
+    monkeypatch.setattr(_digest, "file_sha256", lambda path: read.append(path) or original(path))
+    tree_contents(str(tree), [None, lambda path: path.startswith("folder")])
+    assert sorted(read) == [str(tree / "file"), str(tree / "folder/other")]
 
 
 def test_files_that_move_between_folders_count(tree: pathlib.Path) -> None:

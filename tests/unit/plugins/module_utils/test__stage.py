@@ -19,7 +19,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils import _stage
+from ansible_collections.liveforge.images.plugins.module_utils import _stage, _stamp
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock
 from ansible_collections.liveforge.images.plugins.module_utils._stage import (
@@ -63,6 +63,8 @@ class Copying(Stage):
             (pathlib.Path(work.target) / "file").write_text(content)
         else:
             pathlib.Path(work.target).write_text(content)
+        if self.parameters.get("knows"):
+            work.content = hashlib.sha256(content.encode()).hexdigest()
         if self.parameters.get("command"):
             work.run.run(self.parameters["command"], task="working hard")
         return {"letters": len(content)}
@@ -111,6 +113,20 @@ def test_same_inputs_leave_it_alone(source: pathlib.Path, output: pathlib.Path) 
     assert (second.fingerprint, second.facts, second.size) == (first.fingerprint, first.facts, first.size)
     after = listing(output.parent)
     assert {path for path in before if before[path] != after[path]} <= {f"{output}.lock"}
+
+
+def test_an_output_whose_digest_the_stage_knows_is_not_read(
+    source: pathlib.Path, output: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = _stamp.file_sha256
+    monkeypatch.setattr(_stamp, "file_sha256", lambda path: read.append(path) or original(path))
+    execute(Copying(source, output, knows=True))
+    assert read == []
+    os.utime(output, (1, 1))
+    assert not execute(Copying(source, output, knows=True)).changed
+    output.write_text("hellowoods")
+    assert execute(Copying(source, output, knows=True)).reason == f"{output} was modified after it was built"
 
 
 def test_times_do_not_count(source: pathlib.Path, output: pathlib.Path) -> None:

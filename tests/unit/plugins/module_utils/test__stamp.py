@@ -17,6 +17,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import (
     Stamp,
     output_changed,
     output_identity,
+    output_state,
     tree_size,
 )
 
@@ -52,11 +53,16 @@ def test_missing_file_is_none(tmp_path: pathlib.Path) -> None:
     assert Stamp.load(str(tmp_path / "output")) is None
 
 
+def recorded(path: pathlib.Path) -> dict[str, t.Any]:
+    """What a stage records of its output."""
+    return {**output_identity(str(path)), "state": output_state(str(path))}
+
+
 def test_unchanged_file_and_tree(tmp_path: pathlib.Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").write_text("x")
     for name in ("tree", "tree/file"):
-        identity = output_identity(str(tmp_path / name))
+        identity = recorded(tmp_path / name)
         assert identity == json.loads(json.dumps(identity))
         assert output_changed(str(tmp_path / name), identity) is None
         os.utime(tmp_path / name, (1, 1))
@@ -66,7 +72,7 @@ def test_unchanged_file_and_tree(tmp_path: pathlib.Path) -> None:
 def test_reasons(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "output"
     path.write_text("content")
-    identity = output_identity(str(path))
+    identity = recorded(path)
     path.write_text("contenT")
     assert output_changed(str(path), identity) == "was modified after it was built"
     path.write_text("c")
@@ -80,10 +86,17 @@ def test_reasons(tmp_path: pathlib.Path) -> None:
 def test_copy_in_place_of_the_original_is_fine(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "output"
     path.write_text("content")
-    identity = output_identity(str(path))
+    identity = recorded(path)
     (tmp_path / "copy").write_text("content")
     os.replace(tmp_path / "copy", path)
     assert output_changed(str(path), identity) is None
+
+
+def test_a_digest_that_is_known_is_not_taken_again(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "output"
+    path.write_text("content")
+    assert output_identity(str(path), "known") == {"kind": "file", "content": "known", "size": 7}
+    assert output_identity(str(tmp_path), "known")["content"] == "known"
 
 
 def test_size_counts_hard_links_once(tmp_path: pathlib.Path) -> None:
