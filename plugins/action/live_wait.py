@@ -23,4 +23,4 @@ class ActionModule(WatchedAction):
         if job.get("ansible_job_id") is None:
             # It could not even be started, or ran at once (check mode): then this is its result already.
             return {**job, "changed": job.get("foreseen", job.get("changed", False))}
-        return self.follow(job["ansible_job_id"], job["progress_file"], task_vars or {})
+        return self.follow(job, task_vars or {})

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import time
@@ -54,52 +56,56 @@ class WatchedAction(ActionBase):
             self._task.async_val = 0
         if started.get("ansible_job_id") is None:
             return started
-        return self.follow(started["ansible_job_id"], started["progress_file"], variables)
+        return self.follow(started, variables)
 
     def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """Start the module detached, for as many seconds as the task's async says."""
-        progress_file = self._connection._shell.join_path(
-            self._async_folder(), f"liveforge-{uuid.uuid4().hex}.progress"
-        )
+        name = f"liveforge-{uuid.uuid4().hex}.progress"
+        # The module writes it beside the file of its job. Both expand ~ there, as whoever they run as.
+        folder = self.get_shell_option("async_dir", default="~/.ansible_async")
+        progress_file = self._connection._shell.join_path(folder, name)
         started = self._execute_module(
             module_args={**arguments, "progress_file": progress_file}, task_vars=variables, wrap_async=True
         )
-        return {**started, "progress_file": progress_file}
+        return {**started, "progress_name": name}
 
-    def follow(self, job: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Show the progress of a module that was started detached, until it ends; returns its result."""
-        folder = self._async_folder()
-        result = self._follow(job, folder, progress_file, variables)
-        self._remove(self._connection._shell.join_path(folder, job))
+    def follow(self, started: t.Mapping[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Show the progress of a module that was started detached, until it ends; returns its result.
+
+        Args:
+            started: what the task that started it returned.
+            variables: those of the task.
+        """
+        job = _Job.from_result(started, self._connection._shell.join_path)
+        result = self._follow(job, variables)
+        with contextlib.suppress(AnsibleConnectionFailure):
+            self._remove(job.file, job.progress_file)
         for key in ("ansible_job_id", "started", "finished", "results_file"):
             result.pop(key, None)
         return result
 
-    def _async_folder(self) -> str:
-        return self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
-
-    def _follow(self, job: str, folder: str, progress_file: str, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _follow(self, job: _Job, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
-        job_file = self._connection._shell.join_path(folder, job)
         longest_pause = _LONGEST_PAUSE.get(self._connection.transport, _LONGEST_PAUSE_BY_NETWORK)
         pause = 0.2
         last_answer = last_status = time.monotonic()
         while True:
             try:
-                progress, has_ended = self._look(progress_file, job_file)
+                progress, has_ended = self._look(job)
                 now = last_answer = time.monotonic()
                 # async_status is a module run, so only its end or an old progress file, perhaps of a killed module, is
                 # worth asking for.
                 if has_ended or now - last_status >= _QUIET_LIMIT:
                     last_status = now
-                    result = self._job_status(job, folder, variables)
-                    if result.get("finished"):
-                        return result
-                    if progress is not None and not self._is_running(progress):
+                    result = self._job_status(job, variables)
+                    if not result.get("finished") and progress is not None and not self._is_running(progress):
                         # It may have ended between the two questions; its wrapper then still writes the result.
                         time.sleep(_RESULT_DELAY)
-                        result = self._job_status(job, folder, variables)
-                        return result if result.get("finished") else self._lost(progress_file, progress)
+                        result = self._job_status(job, variables)
+                        if not result.get("finished"):
+                            result = self._lost(progress)
+                    if result.get("finished"):
+                        return result
                 if progress is not None:
                     shown.show(progress)
             except AnsibleConnectionFailure as problem:
@@ -116,37 +122,61 @@ class WatchedAction(ActionBase):
         answer = self._low_level_execute_command(f"test -e /proc/{int(progress['pid'])} || echo gone")
         return "gone" not in answer.get("stdout", "")
 
-    def _lost(self, progress_file: str, progress: dict[str, t.Any]) -> dict[str, t.Any]:
-        self._remove(progress_file)
+    def _lost(self, progress: dict[str, t.Any]) -> dict[str, t.Any]:
         return {
             "failed": True,
             "changed": False,
+            "finished": True,
             "msg": f"{progress['stage']} ended without a result while it was at: {progress['step']}. It was killed, "
             "the host ran out of memory, or it was started anew. What was published before is untouched; run again.",
         }
 
-    def _look(self, progress_file: str, job_file: str) -> tuple[dict[str, t.Any] | None, bool]:
+    def _look(self, job: _Job) -> tuple[dict[str, t.Any] | None, bool]:
         """What a module last reported, and whether the file of its job tells of its end."""
-        quote = self._connection._shell.quote
+        progress_file, job_file = (self._connection._shell.quote(path) for path in (job.progress_file, job.file))
         answer = self._low_level_execute_command(
-            f"cat {quote(progress_file)} 2>/dev/null; echo; head -c {len(_JOB_RUNS)} {quote(job_file)} 2>/dev/null; echo"
+            f"cat {progress_file} 2>/dev/null; echo; head -c {len(_JOB_RUNS)} {job_file} 2>/dev/null; echo"
         )
-        reported, dummy, job = answer.get("stdout", "").partition("\n")
+        reported, dummy, head = answer.get("stdout", "").partition("\n")
         try:
             progress = json.loads(reported)
         except ValueError:
             progress = None
-        return progress, job.strip() != _JOB_RUNS
+        return progress, head.strip() != _JOB_RUNS
 
-    def _remove(self, path: str) -> None:
-        self._low_level_execute_command(f"rm -f {self._connection._shell.quote(path)}")
+    def _remove(self, *paths: str) -> None:
+        self._low_level_execute_command(f"rm -f {' '.join(map(self._connection._shell.quote, paths))}")
 
-    def _job_status(self, job: str, folder: str, variables: dict[str, t.Any], mode: str = "status") -> dict[str, t.Any]:
+    def _job_status(self, job: _Job, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         return self._execute_module(
             module_name="ansible.legacy.async_status",
-            module_args={"jid": job, "mode": mode, "_async_dir": folder},
+            module_args={"jid": job.id, "mode": "status", "_async_dir": job.folder},
             task_vars=variables,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A module that was started detached, with its files on the build host.
+
+    Attributes:
+        id: as async_status knows it.
+        folder: where the files are.
+        file: what async_status reads.
+        progress_file: what the module reports to.
+    """
+
+    id: str
+    folder: str
+    file: str
+    progress_file: str
+
+    @classmethod
+    def from_result(cls, started: t.Mapping[str, t.Any], join: t.Callable[..., str]) -> _Job:
+        """From what started it: async_wrapper tells where it keeps the job, which depends on whose home that is."""
+        file = started["results_file"]
+        folder = os.path.dirname(file)
+        return cls(started["ansible_job_id"], folder, file, join(folder, started["progress_name"]))
 
 
 class _Shown:

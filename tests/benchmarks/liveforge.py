@@ -19,13 +19,30 @@ from benchmarks.tool import Command, Tool, Unavailable, debian_version, remove_t
 
 # In the cache of live_rootfs, what was downloaded. All else there may be results, which a cold build must not find.
 _DOWNLOADS = {"archives", "lists"}
+# What goes to the base, for the variant with one: which packages there are, and where they come from.
+_BASE = [
+    "architecture",
+    "boot_packages",
+    "bootstrap_packages",
+    "distribution",
+    "mirror",
+    "packages",
+    "packages_exclude",
+    "recommends",
+    "release",
+    "repositories",
+    "variant",
+]
 
 
 class Liveforge(Tool):
-    """Reads the KIWI description as it is. Its own compression is used instead of the xz that KIWI defaults to."""
+    """Reads the KIWI description as it is. Its own compression is used instead of the xz that KIWI defaults to.
+
+    The variant ``base`` declares the packages of the description as a base, and what is left as an image on it.
+    """
 
     family = "liveforge"
-    variants = ("", "smallest")
+    variants = ("", "base", "smallest")
     warming_variant = ""
 
     def install(self) -> str:
@@ -56,8 +73,9 @@ class Liveforge(Tool):
                     "changes": {
                         "workspace": str(self.tree / "workspace"),
                         "cache": str(self.cache),
-                        **({"compression": self.variant} if self.variant else {}),
+                        **({"compression": self.variant} if self.variant == "smallest" else {}),
                     },
+                    "base": _BASE if self.variant == "base" else [],
                     "live_results": str(self._results()),
                 }
             )

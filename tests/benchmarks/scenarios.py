@@ -27,6 +27,5 @@ UNCHANGED = Scenario("unchanged", "nothing changed")
 FILE = Scenario("file", "one overlay file changed")
 PACKAGE = Scenario("package", "one package added")
 COMMAND_LINE = Scenario("cmdline", "kernel command line changed")
-# In this order in each round: each build starts from what the one before it left. A scenario that only liveforge knows
-# (one file changed in an image that names a base) goes behind FILE, with its own entry in Liveforge.scenarios.
+# In this order in each round: each build starts from what the one before it left.
 SCENARIOS = (COLD, UNCHANGED, FILE, PACKAGE, COMMAND_LINE)

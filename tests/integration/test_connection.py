@@ -120,6 +120,39 @@ def test_lost_connection_does_not_lose_the_build(server: SshServer, tmp_path: pa
     subprocess.run(["rm", "-rf", str(workspace)], check=True)
 
 
+def test_home_of_the_caller_need_not_be_that_of_the_user(tmp_path: pathlib.Path) -> None:
+    """As with sudo --preserve-env, in containers and under schedulers; nothing of the run stays there."""
+    tree, home, play = tmp_path / "tree", tmp_path / "home", tmp_path / "play.json"
+    home.mkdir()
+    for name in ("usr", "proc", "sys", "dev", "run", "tmp"):
+        (tree / name).mkdir(parents=True)
+    pack = {"root": str(tree), "dest": str(tmp_path / "squashfs.img")}
+    play.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "localhost",
+                    "gather_facts": False,
+                    "become": True,
+                    "tasks": [{"name": "Pack", "liveforge.images.live_squashfs": pack}],
+                }
+            ]
+        )
+    )
+    done = subprocess.run(
+        [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), str(play)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(home), "ANSIBLE_NOCOLOR": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "changed=1" in done.stdout
+    assert (tmp_path / "squashfs.img").exists()
+    assert list((home / ".ansible_async").iterdir()) == []
+
+
 def _wait_for(text: str, log: pathlib.Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while text not in log.read_text():

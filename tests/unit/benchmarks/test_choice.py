@@ -70,6 +70,7 @@ def test_all_tools_by_default(tmp_path: pathlib.Path) -> None:
         "live-build-xz",
         "live-build-zstd",
         "liveforge",
+        "liveforge-base",
         "liveforge-smallest",
     }
     assert command.chosen(command.REDUCED, None, tmp_path)
