@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import re
 import selectors
@@ -87,8 +88,14 @@ def find_tool(name: str) -> str:
 
 def tool_version(name: str, *arguments: str) -> str:
     """First line with a digit that a tool prints of its version (``--version`` unless arguments say otherwise)."""
+    return _version(find_tool(name), arguments or ("--version",))
+
+
+# A stage asks several times, and some tools take a tenth of a second to answer.
+@functools.cache
+def _version(path: str, arguments: tuple[str, ...]) -> str:
     done = subprocess.run(
-        [find_tool(name), *(arguments or ("--version",))],
+        [path, *arguments],
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

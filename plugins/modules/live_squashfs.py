@@ -59,7 +59,7 @@ options:
   compression:
     description:
       - How hard to compress. Larger blocks save space and slow down booting.
-      - V(fast) is zstd level 3 in blocks of 128 KiB, V(balanced) zstd level 9 in 256 KiB, V(small) zstd level 19 in
+      - V(fast) is zstd level 3 in blocks of 128 KiB, V(balanced) zstd level 6 in 256 KiB, V(small) zstd level 19 in
         1 MiB, V(smallest) xz with the filter for x86 programs in 1 MiB.
       - With O(filesystem=erofs), V(fast) is lz4, V(balanced) lz4hc level 9, V(small) lz4hc level 12 and V(smallest)
         lzma.

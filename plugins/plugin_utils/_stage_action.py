@@ -55,10 +55,11 @@ class StageAction(WatchedAction):
             # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.
             return {**result, "foreseen": result.get("changed", False)}
         background, self._task.async_val = self._task.async_val, 0
-        # Most runs of a scheduled job find nothing to do: that takes one module run, and no job.
-        decided = self._execute_module(module_args={**arguments, "decide_only": True}, task_vars=variables)
-        if decided.get("failed") or not decided.get("changed"):
-            return decided
+        if background or not self.runs_here():
+            # Most runs of a scheduled job find nothing to do: that takes one module run, and no job.
+            decided = self._execute_module(module_args={**arguments, "decide_only": True}, task_vars=variables)
+            if decided.get("failed") or not decided.get("changed"):
+                return decided
         if background:
             self._task.async_val = background
             self._ship(arguments["dest"], sources, variables)

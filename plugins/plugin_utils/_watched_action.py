@@ -10,10 +10,14 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
+import tempfile
+import threading
 import time
 import typing as t
 import uuid
 
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -27,18 +31,25 @@ _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
 _RESULT_DELAY = 10
 # Seconds between two looks at a job, at most.
-_LONGEST_PAUSE = {"local": 0.5}
-_LONGEST_PAUSE_BY_NETWORK = 5.0
+_LONGEST_PAUSE = 5.0
+# The same for a module on the controller itself.
+_PAUSE_HERE = 0.5
 # How the file of a job begins until its module has ended (async_wrapper of ansible-core).
 _JOB_RUNS = '{"started":'
 
 
 class WatchedAction(ActionBase):
-    """Runs a module detached (as with C(async)) and shows its progress live; a lost connection does not end it.
+    """Runs a module and shows its progress live, which it reports to a small file (module_utils/_progress.py).
 
-    The module reports to a small file, see module_utils/_progress.py. On the controller itself there is no connection
-    to lose: there the module ends with the playbook that started it.
+    On another host it runs detached (as with C(async)), so that a lost connection does not end it. On the controller
+    itself there is no connection to lose: there the module ends with the playbook that started it.
     """
+
+    def runs_here(self) -> bool:
+        """Whether modules run on the controller itself, and can write what this process made for them."""
+        if self._connection.transport != "local":
+            return False
+        return self._connection.become is None or self.get_become_option("become_user") in (None, "root")
 
     def tied_to_controller(self) -> dict[str, t.Any]:
         """The option that makes a module on this very host end with ansible-playbook."""
@@ -48,7 +59,9 @@ class WatchedAction(ActionBase):
         return {"controller_processes": [f"{os.getppid()}:{process_start_time(os.getppid())}"]}
 
     def run_watched(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Start the module detached and follow it to its end."""
+        """Run the module to its end."""
+        if self.runs_here():
+            return self._run_here(arguments, variables)
         self._task.async_val = _TIME_LIMIT
         try:
             started = self._start(arguments, variables)
@@ -57,6 +70,23 @@ class WatchedAction(ActionBase):
         if started.get("ansible_job_id") is None:
             return started
         return self.follow(started, variables)
+
+    def _run_here(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        # Ansible removes what is in this folder when it ends, however that comes about.
+        folder = tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP)
+        progress_file = os.path.join(folder, "progress")
+        has_ended = threading.Event()
+        shown = _Shown(variables.get("inventory_hostname", "localhost"))
+        watcher = threading.Thread(target=_show_until, args=(has_ended, progress_file, shown), daemon=True)
+        watcher.start()
+        try:
+            return self._execute_module(
+                module_args={**arguments, "progress_file": progress_file}, task_vars=variables
+            )
+        finally:
+            has_ended.set()
+            watcher.join()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """Start the module detached, for as many seconds as the task's async says."""
@@ -86,7 +116,6 @@ class WatchedAction(ActionBase):
 
     def _follow(self, job: _Job, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
-        longest_pause = _LONGEST_PAUSE.get(self._connection.transport, _LONGEST_PAUSE_BY_NETWORK)
         pause = 0.2
         last_answer = last_status = time.monotonic()
         while True:
@@ -115,7 +144,7 @@ class WatchedAction(ActionBase):
                 self._connection.reset()
                 time.sleep(5)
             time.sleep(pause)
-            pause = min(longest_pause, pause * 1.5)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
 
     def _is_running(self, progress: dict[str, t.Any]) -> bool:
         """Whether the process that reports progress still exists."""
@@ -138,11 +167,7 @@ class WatchedAction(ActionBase):
             f"cat {progress_file} 2>/dev/null; echo; head -c {len(_JOB_RUNS)} {job_file} 2>/dev/null; echo"
         )
         reported, dummy, head = answer.get("stdout", "").partition("\n")
-        try:
-            progress = json.loads(reported)
-        except ValueError:
-            progress = None
-        return progress, head.strip() != _JOB_RUNS
+        return _progress(reported), head.strip() != _JOB_RUNS
 
     def _remove(self, *paths: str) -> None:
         self._low_level_execute_command(f"rm -f {' '.join(map(self._connection._shell.quote, paths))}")
@@ -177,6 +202,22 @@ class _Job:
         file = started["results_file"]
         folder = os.path.dirname(file)
         return cls(started["ansible_job_id"], folder, file, join(folder, started["progress_name"]))
+
+
+def _progress(reported: str) -> dict[str, t.Any] | None:
+    try:
+        return t.cast("dict[str, t.Any]", json.loads(reported))
+    except ValueError:
+        return None
+
+
+def _show_until(has_ended: threading.Event, progress_file: str, shown: _Shown) -> None:
+    """Show what is in a progress file of this host until a module has ended."""
+    while not has_ended.wait(_PAUSE_HERE):
+        with contextlib.suppress(OSError), open(progress_file, encoding="utf-8") as stream:
+            progress = _progress(stream.read())
+            if progress is not None:
+                shown.show(progress)
 
 
 class _Shown:

@@ -49,12 +49,12 @@ class Compression:
 # Measured on root trees: a level above these costs much and gains little. Random reads cost in proportion to the block.
 PRESETS = {
     "fast": Compression("zstd", 3, 1 << 17),
-    "balanced": Compression("zstd", 9, 1 << 18),
+    "balanced": Compression("zstd", 6, 1 << 18),
     "small": Compression("zstd", 19, 1 << 20),
     "smallest": Compression("xz", None, 1 << 20, "x86"),
 }
 # For an algorithm other than the preset's: the tools' defaults are their slowest levels.
-_USUAL_LEVELS = {"gzip": 6, "zstd": 9}
+_USUAL_LEVELS = {"gzip": 6, "zstd": 6}
 
 
 def resolve(preset: str, algorithm: str | None, level: int | None, block_size: str | None, machine: str) -> Compression:

@@ -32,7 +32,7 @@ OLD = "mksquashfs version 4.5.1 (2022/03/17)"
     ("preset", "algorithm", "level", "block", "arguments"),
     [
         ("fast", None, None, None, "-b 131072 -comp zstd -Xcompression-level 3"),
-        ("balanced", None, None, None, "-b 262144 -comp zstd -Xcompression-level 9"),
+        ("balanced", None, None, None, "-b 262144 -comp zstd -Xcompression-level 6"),
         ("small", None, None, None, "-b 1048576 -comp zstd -Xcompression-level 19"),
         ("smallest", None, None, None, "-b 1048576 -comp xz -Xbcj x86"),
         ("fast", "xz", None, None, "-b 131072 -comp xz"),
@@ -219,7 +219,7 @@ def test_inputs_leave_out_what_cannot_change_the_bytes(tmp_path: pathlib.Path) -
         return SquashfsStage(str(tmp_path / "image"), ImageOptions(root=str(tmp_path / "root"), **options)).inputs()
 
     assert inputs() == inputs(processors=1, memory=64)
-    assert inputs() == inputs(squashfscompression="zstd", compression_level=9, block_size="256K")
+    assert inputs() == inputs(squashfscompression="zstd", compression_level=6, block_size="256K")
     assert inputs(exclude=("a", "b")) == inputs(exclude=("b", "a", "b"))
     assert "mkfs.ext4" in inputs(filesystem="ext4")["tools"]
     assert inputs(filesystem="ext4") != inputs(filesystem="ext3")
