@@ -132,10 +132,19 @@ def test_damaged_output_is_noticed(first: playbook.Run, workspace: pathlib.Path,
     assert "was modified after it was built" in run.results[0]["stages"]["squashfs"]["reason"]
 
 
-@pytest.mark.parametrize("attempt", range(3))
+ENDS: dict[str, t.Callable[[subprocess.Popen[bytes]], None]] = {
+    "kill -9 of everything": lambda process: os.killpg(process.pid, signal.SIGKILL),
+    "kill -9 of ansible-playbook": lambda process: process.kill(),
+    "Ctrl-C": lambda process: os.killpg(process.pid, signal.SIGINT),
+    "kill of ansible-playbook": lambda process: process.terminate(),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_killed_build_leaves_nothing_and_the_next_one_completes(
-    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any], attempt: int
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any], end: str
 ) -> None:
+    attempt = list(ENDS).index(end)
     changed = {**image, "hostname": f"killed-{attempt}", "initrd_compression_level": 1 + attempt}
     process = subprocess.Popen(
         playbook.command([changed], workspace),
@@ -146,20 +155,27 @@ def test_killed_build_leaves_nothing_and_the_next_one_completes(
     )
     delay = random.Random(attempt).uniform(4, 25)
     time.sleep(delay)
-    # The playbook's own processes; the module runs in a session of its own and must notice by itself.
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    assert process.poll() is None
+    ENDS[end](process)
     process.wait()
     deadline = time.monotonic() + 15
     while processes_in(workspace) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert processes_in(workspace) == [], f"killed after {delay:.1f} s"
+    assert processes_in(workspace) == [], f"{end} after {delay:.1f} s"
     assert mounts_in(workspace) == []
+    if end != "kill -9 of everything":
+        # The module itself lived long enough to clean up.
+        assert left_over(workspace) == [], f"{end} after {delay:.1f} s"
     run = playbook.build([changed], workspace)
     assert run.status == 0, run.output[-4000:]
     again = playbook.build([changed], workspace)
     assert again.changed == 0
-    assert not [path.name for path in (workspace / NAME).iterdir() if path.name.startswith(".")]
+    assert left_over(workspace) == []
+
+
+def left_over(workspace: pathlib.Path) -> list[str]:
+    """What is half made, or only there while a stage runs."""
+    return [path.name for path in (workspace / NAME).iterdir() if path.name.startswith(".")]
 
 
 def test_two_builds_at_once_one_says_that_it_cannot(
