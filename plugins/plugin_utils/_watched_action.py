@@ -80,9 +80,7 @@ class WatchedAction(ActionBase):
         watcher = threading.Thread(target=_show_until, args=(has_ended, progress_file, shown), daemon=True)
         watcher.start()
         try:
-            return self._execute_module(
-                module_args={**arguments, "progress_file": progress_file}, task_vars=variables
-            )
+            return self._execute_module(module_args={**arguments, "progress_file": progress_file}, task_vars=variables)
         finally:
             has_ended.set()
             watcher.join()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+
 from benchmarks import downloads
 from benchmarks.tool import Unavailable
 
