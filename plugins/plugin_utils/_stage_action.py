@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -126,13 +127,15 @@ class StageAction(WatchedAction):
         variables: dict[str, t.Any],
         wanted: t.Sequence[str] | None = None,
     ) -> None:
-        """Copy archives of sources to the build host, where it does not have them yet."""
+        """Bring archives of sources to the build host, where it does not have them yet."""
+        # Root on the build host itself needs no module to write there.
+        place = _place if self.runs_here() and os.geteuid() == 0 else functools.partial(self._copy, variables=variables)
         folder = tempfile.mkdtemp(prefix="liveforge-")
         try:
             for identity in sorted(sources) if wanted is None else wanted:
                 archive = os.path.join(folder, identity)
                 _shipment.write_archive(sources[identity], archive)
-                self._copy(archive, _shipment.archive_path(dest, identity), variables)
+                place(archive, _shipment.archive_path(dest, identity))
         finally:
             shutil.rmtree(folder)
 
@@ -159,6 +162,18 @@ class StageAction(WatchedAction):
         copied = copier.run(task_vars=variables)
         if copied.get("failed"):
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {copied.get('msg')}", result=copied)
+
+
+def _place(source: str, target: str) -> None:
+    """Give a file of this host its place, whole or not at all."""
+    try:
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        partial = target + ".partial"
+        shutil.copyfile(source, partial)
+        os.chmod(partial, 0o600)
+        os.replace(partial, target)
+    except OSError as problem:
+        raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
 
 
 def find_source(action: ActionBase, source: str) -> str:
