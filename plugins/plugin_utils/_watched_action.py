@@ -30,9 +30,8 @@ _TIME_LIMIT = 24 * 3600
 _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
 _RESULT_DELAY = 10
-# Seconds between two looks at a job, at most.
+# Seconds between two looks at a module, at most: over a network, and on the controller itself.
 _LONGEST_PAUSE = 5.0
-# The same for a module on the controller itself.
 _PAUSE_HERE = 0.5
 # How the file of a job begins until its module has ended (async_wrapper of ansible-core).
 _JOB_RUNS = '{"started":'
@@ -114,6 +113,7 @@ class WatchedAction(ActionBase):
 
     def _follow(self, job: _Job, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
+        longest_pause = _PAUSE_HERE if self._connection.transport == "local" else _LONGEST_PAUSE
         pause = 0.2
         last_answer = last_status = time.monotonic()
         while True:
@@ -142,7 +142,7 @@ class WatchedAction(ActionBase):
                 self._connection.reset()
                 time.sleep(5)
             time.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 1.5)
+            pause = min(longest_pause, pause * 1.5)
 
     def _is_running(self, progress: dict[str, t.Any]) -> bool:
         """Whether the process that reports progress still exists."""
