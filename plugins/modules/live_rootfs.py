@@ -18,7 +18,7 @@ description:
   - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
     package lists, caches and logs are gone.
   - The steps run in this order. Essential packages and O(bootstrap_packages), O(archives) of the phase V(bootstrap),
-    O(post_bootstrap_scripts), all other O(packages), package sources and O(hostname), O(overlays), other O(archives),
+    O(post_bootstrap_scripts), all other O(packages), package sources and O(hostname), other O(archives), O(overlays),
     locale, keymap, time zone, O(groups), O(users), O(files), services, O(scripts), O(packages_remove),
     O(packages_delete), O(images_scripts).
 author: Liveforge maintainers (@liveforge)
@@ -236,7 +236,8 @@ options:
     type: dict
   overlays:
     description:
-      - Directory trees that are laid over the installed system. Their files belong to root and keep their modes.
+      - Directory trees that are laid over the installed system and what O(archives) brought. Their files belong to root
+        and keep their modes.
       - Directories that the system has already keep their owner and mode.
     type: list
     elements: dict
@@ -266,7 +267,7 @@ options:
       <<: *tree
       phase:
         description:
-          - Whether it is unpacked after all packages and overlays, or right after O(bootstrap_packages).
+          - Whether it is unpacked after all packages, before O(overlays), or right after O(bootstrap_packages).
         type: str
         choices: [image, bootstrap]
         default: image

@@ -51,7 +51,10 @@ def sources(workspace: pathlib.Path) -> pathlib.Path:
     content.mkdir()
     (content / "owned").write_text("archive\n")
     os.chown(content / "owned", 123, 456)
-    subprocess.run(["tar", "-czf", str(workspace / "more.tar.gz"), "-C", str(content), "owned"], check=True)
+    (content / "both").write_text("archive\n")
+    (overlay / "opt/more").mkdir(parents=True)
+    (overlay / "opt/more/both").write_text("overlay\n")
+    subprocess.run(["tar", "-czf", str(workspace / "more.tar.gz"), "-C", str(content), "owned", "both"], check=True)
     return workspace
 
 
@@ -104,6 +107,7 @@ def test_declared_things_are_in_the_tree(tree: pathlib.Path) -> None:
     assert (stat.S_IMODE(tool.st_mode), tool.st_uid) == (0o750, 0)
     owned = (tree / "opt/more/owned").stat()
     assert (owned.st_uid, owned.st_gid) == (123, 456)
+    assert (tree / "opt/more/both").read_text() == "overlay\n"
     secret = (tree / "etc/secret").stat()
     assert (secret.st_uid, secret.st_gid, stat.S_IMODE(secret.st_mode)) == (1234, 4242, 0o640)
     assert (tree / "etc/hostname").read_text() == "host.example\n"

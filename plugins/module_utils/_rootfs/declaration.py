@@ -53,9 +53,10 @@ class Declaration:
         """From the options of live_rootfs; StageError naming the option at fault."""
         dest = options["dest"]
         return cls(
+            # As KIWI has it: what an overlay holds wins over archives.
             trees=(
-                *_trees("overlays", options["overlays"], dest, keep_owners=False),
                 *archives(options, "image"),
+                *_trees("overlays", options["overlays"], dest, keep_owners=False),
             ),
             hostname=options["hostname"],
             locale=options["locale"],
@@ -146,6 +147,9 @@ class Declaration:
             found["images_scripts"] = [script.identity for script in self.images_scripts]
         if self.packages_delete:
             found["packages_delete"] = sorted(self.packages_delete)
+        if len({tree.keep_owners for tree in self.trees}) > 1:
+            # Once it was the other way round.
+            found["tree_order"] = "archives, overlays"
         scripts = self.all_scripts()
         if self.kiwi is not None and scripts:
             found["kiwi"] = self.kiwi.inputs(scripts)
