@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Reads a directory with a KIWI description (C(config.xml) or C(*.kiwi), and what belongs to it) on the controller,
     and returns the image as role P(liveforge.images.live_image#role) takes it.
+  - Descriptions for every package manager of KIWI are read. The role builds those for C(apt); for others
+    (C(zypper), C(dnf4), C(dnf5), C(microdnf), C(pacman), C(apk)) a warning says that it does not install with them yet.
   - Schema versions 7.4 to 8.5 are understood. A file that does not fit the schema gives all errors at once, each with
     file, line, the value at fault and the allowed ones.
   - Nothing is dropped in silence. What a live image does not honour gives a warning with file and line.
@@ -103,7 +105,10 @@ options:
         type: str
         choices: [baseurl, metalink, mirrorlist]
       signing_keys:
-        description: URLs of keys that may sign the repository.
+        description:
+          - URLs of keys that may sign the repository. C(file:///PATH) is a file on the controller, C(this://PATH) one
+            of the description directory.
+          - Keys of C(https:), C(http:) and C(ftp:) are not fetched. For apt, a warning says to save them as files.
         type: list
         elements: str
         default: []

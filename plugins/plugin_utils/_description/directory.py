@@ -32,6 +32,10 @@ class DescriptionDirectory:
     Nothing outside of it is read, unless it lies in one of the trusted paths: a description from somebody else must not
     be able to put /etc/shadow of the controller into an image.
 
+    Attributes:
+        path: the folder that holds the description, once it was found: what it names, and what belongs to it by its
+            name, lies beside it.
+
     Args:
         path: the directory.
         trusted_paths: further directories that the description may refer to.
@@ -50,12 +54,17 @@ class DescriptionDirectory:
 
     def find(self, file: str | None) -> str:
         """Path of the description: the given one, else config.xml, image/config.xml or the first *.kiwi."""
+        found = self._find(file)
+        self.path = os.path.dirname(found)
+        return found
+
+    def _find(self, file: str | None) -> str:
         if file is not None:
             wanted = os.path.join(self.path, file)
             if not os.path.isfile(wanted):
                 raise DescriptionError.at(Place(wanted), "option file: there is no such file.")
             return self.require_trusted(wanted, Place(wanted), "option file")
-        kiwi = sorted(name for name in os.listdir(self.path) if name.endswith(".kiwi"))
+        kiwi = sorted(name for name in os.listdir(self.path) if name.endswith(".kiwi") and not name.startswith("."))
         for name in ("config.xml", os.path.join("image", "config.xml"), *kiwi):
             found = os.path.join(self.path, name)
             if os.path.isfile(found):
@@ -95,11 +104,8 @@ class DescriptionDirectory:
         names = sorted(name for name in os.listdir(self.path) if name.startswith(prefix))
         return self.own(names[0]) if names else None
 
-    def excluded(self) -> list[str] | None:
-        """Patterns that stay out of the root file system when exclude_files.yaml says so, besides the usual ones."""
-        path = self.own("exclude_files.yaml")
-        if path is None:
-            return None
+    def excluded(self, path: str) -> list[str]:
+        """Patterns that a file exclude_files.yaml keeps out of the root file system, and the usual ones."""
         try:
             content = yaml.safe_load(read(path, MAXIMUM_EXCLUDES_BYTES))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:

@@ -121,7 +121,8 @@ class Document:
             root = etree.fromstring(content, parser)
         except (etree.XMLSyntaxError, LookupError, ValueError) as problem:
             line = getattr(problem, "lineno", 0) or 0
-            reason = getattr(problem, "msg", None) or str(problem)
+            # It may quote several lines of the file.
+            reason = " ".join((getattr(problem, "msg", None) or str(problem)).split())
             raise DescriptionError.at(Place(file, line), f"this is not well-formed XML: {reason}.") from problem
         encoding = root.getroottree().docinfo.encoding or "utf-8"
         try:
@@ -209,8 +210,7 @@ class Document:
             raise self.error(
                 include, f"<include from={reference!r}>: only this:// and file:// can be included.", "from"
             )
-        # Relative to the description, which need not lie at the top of the directory (image/config.xml).
-        return os.path.normpath(os.path.join(os.path.dirname(self.file), reference))
+        return os.path.normpath(os.path.join(folder, reference))
 
 
 def text_of(element: etree._Element | None) -> str:

@@ -21,7 +21,11 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._description.medi
     mebibytes,
     medium_options,
 )
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.packages import DEFAULT_MANAGER, Packages
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.packages import (
+    DEFAULT_MANAGER,
+    EXCLUDE_FILES,
+    Packages,
+)
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place, Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import (
     Repository,
@@ -64,7 +68,7 @@ OPTIONS = {
     "products": "<product>",
     "bootstrap_products": "<product> in type=bootstrap",
     "modules": "<collectionModule>",
-    "archives": "<archive>, and root.tar*",
+    "archives": "<archive>, and root.tar.gz",
     "overlays": "root/, and a folder for each profile",
     "files": "<file> in <packages>",
     "post_bootstrap_scripts": "post_bootstrap.sh",
@@ -111,6 +115,15 @@ OPTIONS = {
     "kiwi_profile": "all of the description, for scripts",
 }
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# What is told when apt is the package manager, and the value that it is told about.
+_RPM_PREFERENCES = {
+    "rpm-check-signatures": (
+        False,
+        'repositories are checked all the same, unless they have repository_gpgcheck="false"',
+    ),
+    "rpm-excludedocs": (True, "manual pages and documents are installed; remove them in config.sh"),
+    "rpm-locale-filtering": (True, "all translations are installed; remove them in config.sh"),
+}
 # Packages of a Debian or Ubuntu kernel.
 _KERNEL = re.compile(r"linux-(image|generic|virtual|lowlatency|kvm|aws|azure|gcp|oem|raspi)\b")
 _NAME_TAGS = re.compile(r"%([NPAITMmpv])")
@@ -156,12 +169,25 @@ class Image:
         self._medium()
         self._initrd()
         self._boot_packages()
-        self._put("kiwi_profile", kiwi_variables(selection, self._packages, self.manager), self._document.root)
+        self._put("kiwi_profile", kiwi_variables(selection, self._packages), self._document.root)
 
     def unsupported(self) -> list[Problem]:
         """What role live_image does not build: options, choices and keys of items that it does not know."""
         arguments = image_arguments()
         problems = []
+        build_type = self._selection.type.get("image", "")
+        if build_type != "iso":
+            place = self._document.place(self._selection.type, "image")
+            problems.append(Problem(place, f"only live images (type iso) are built; type {build_type} is just read."))
+        if self.manager != "apt" and "package_manager" not in arguments:
+            # That says it all: what only this manager knows is not listed.
+            problems.append(
+                Problem(
+                    self.origins["package_manager"],
+                    f"role live_image does not install with {self.manager} yet. The image can be looked at, not built.",
+                )
+            )
+            return problems
         for option, value in self.options.items():
             place = self.origins[option]
             argument = arguments.get(option)
@@ -177,10 +203,6 @@ class Image:
                 keys = sorted({key for item in value for key in item} - set(argument["options"]))
                 problems += [Problem(place, f"role live_image has no {key} in option {option} yet.") for key in keys]
                 problems += self._missing_keys(option, value, argument["options"])
-        if self.manager != "apt" and "package_manager" not in arguments:
-            problems.append(
-                Problem(self.origins["package_manager"], f"role live_image does not install with {self.manager} yet.")
-            )
         if "release" not in self.options and self.manager == "apt":
             problems.append(
                 Problem(
@@ -256,9 +278,13 @@ class Image:
         if self.manager != "apt":
             self._put("package_manager", self.manager, self._document.root if element is None else element)
             self._put_preference("release_version", self._preference("release-version"), "release-version")
-        if self.manager not in ("apk", "apt", "pacman"):
-            for tag in ("rpm-check-signatures", "rpm-excludedocs", "rpm-locale-filtering"):
+            for tag in _RPM_PREFERENCES:
                 self._put_preference(tag.replace("-", "_"), is_true(self._preference(tag)), tag)
+        else:
+            for tag, (value, text) in _RPM_PREFERENCES.items():
+                element = self._selection.preference(tag)
+                if element is not None and is_true(text_of(element)) == value:
+                    self._document.warn(element, f"<{tag}> is not honoured with apt: {text}.")
         self._put_preference("locale", _locale(self._preference("locale", last=True)), "locale", last=True)
         keymap = re.sub(r"\.map(\.gz)?$", "", self._preference("keytable", last=True))
         self._put_preference("keymap", keymap, "keytable", last=True)
@@ -341,13 +367,8 @@ class Image:
         cdroot = self._files.first("config-cdroot.tar")
         if cdroot is not None:
             self._put_own("cdroot_archives", [{"src": cdroot}], cdroot)
-        excluded = self._files.excluded()
-        if excluded is not None:
-            self._put_own("exclude", excluded, f"{self._files.path}/exclude_files.yaml")
-        if self._files.own("exclude_files_efifatimage.yaml") is not None:
-            place = Place(f"{self._files.path}/exclude_files_efifatimage.yaml")
-            self._warnings.append(Problem(place, "nothing is left out of the EFI partition."))
         self._overlays()
+        self._excludes()
         selected = self._selection.type
         self._put_named("edit_boot_config", selected, "editbootconfig")
         loader = selected.find("bootloader")
@@ -359,17 +380,46 @@ class Image:
         overlays = []
         if root is not None:
             overlays.append(root)
-        else:
-            archive = self._files.first("root.tar")
-            if archive is not None:
-                item = {"src": archive, "dest": "/", "phase": "image"}
-                self._put_own("archives", [*self.options.get("archives", []), item], archive)
+        elif (archive := self._files.own("root.tar.gz")) is not None:
+            item = {"src": archive, "dest": "/", "phase": "image"}
+            self._put_own("archives", [*self.options.get("archives", []), item], archive)
+        elif (other := self._files.first("root.tar")) is not None:
+            self._warnings.append(
+                Problem(
+                    Place(other),
+                    "it is not unpacked, as with KIWI: only root.tar.gz belongs to a description by its name. Name it "
+                    "in an <archive>.",
+                )
+            )
         for profile in self._selection.profiles:
             folder = None if profile in ("", ".", "..") or "/" in profile else self._files.own(profile)
             if folder is not None and os.path.isdir(folder) and folder not in overlays:
                 overlays.append(folder)
         if overlays:
             self._put_own("overlays", [{"src": path, "dest": "/"} for path in overlays], overlays[0])
+
+    def _excludes(self) -> None:
+        """What exclude_files.yaml says.
+
+        KIWI looks for it in its folder /image of the tree, where overlays and then <file> put it. Here, it may also lie
+        beside the description.
+        """
+        found: dict[str, tuple[str, Place]] = {}
+        for name in EXCLUDE_FILES:
+            overlays = [os.path.join(item["src"], "image", name) for item in self.options.get("overlays", [])]
+            for path in (name, *overlays):
+                own = self._files.own(path)
+                if own is not None:
+                    found[name] = (own, Place(own))
+            if name in self._packages.own_files:
+                found[name] = self._packages.own_files[name]
+        patterns, esp_patterns = (found.get(name) for name in EXCLUDE_FILES)
+        if patterns is not None and os.path.lexists(patterns[0]):
+            self._put_own("exclude", self._files.excluded(patterns[0]), patterns[0])
+        if esp_patterns is not None:
+            self._warnings.append(
+                Problem(esp_patterns[1], "nothing is left out of the EFI partition, which holds only the boot loader.")
+            )
 
     def _put_named(self, option: str, element: etree._Element, attribute: str) -> None:
         name = element.get(attribute)

@@ -22,6 +22,8 @@ DEFAULT_VOLID = "CDROM"
 # GRUB's other terminals are not offered by live_iso.
 _OUTPUTS = ("console", "gfxterm", "serial")
 _INPUTS = ("console", "serial")
+# By architecture, the default first; others start by EFI only.
+_FIRMWARE = {"x86_64": ("bios", "efi", "uefi"), "ix86": ("bios",), "i586": ("bios",), "i686": ("bios",)}
 _MODULE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 # (option of the role, attribute of <type>), where only the type of the value differs.
@@ -119,8 +121,8 @@ def driver_names(document: Document, entries: t.Iterable[etree._Element]) -> lis
         if not _MODULE.match(module):
             document.warn(
                 entry,
-                f"driver {name!r} is a pattern: it is not added to the initrd (scripts see it in kiwi_drivers). Name "
-                "kernel modules.",
+                "a driver that is a pattern is not added to the initrd (scripts see it in kiwi_drivers). Name kernel "
+                "modules.",
                 "name",
             )
         elif module not in found:
@@ -129,14 +131,25 @@ def driver_names(document: Document, entries: t.Iterable[etree._Element]) -> lis
 
 
 def _firmware(document: Document, selected: etree._Element, arch: str) -> str:
+    offered = _FIRMWARE.get(arch, ("efi", "uefi"))
     firmware = selected.get("firmware")
     if firmware is None:
-        return "bios" if arch in ("x86_64", "i586", "i686", "ix86") else "efi"
-    if firmware == "ec2":
+        return offered[0]
+    if firmware == "custom":
+        document.warn(
+            selected,
+            f"firmware 'custom' is taken as {offered[0]!r}: the boot loader of a live image is always set up.",
+            "firmware",
+        )
+        return offered[0]
+    if firmware == "ec2" and "bios" in offered:
         return "bios"
-    if firmware not in ("bios", "efi", "uefi"):
-        raise document.error(
-            selected, f"firmware {firmware!r} cannot start a live image of {arch}. Use bios, efi or uefi.", "firmware"
+    # The role says that it has no others than these.
+    if firmware in ("bios", "efi", "uefi") and firmware not in offered:
+        document.warn(
+            selected,
+            f"firmware {firmware!r} cannot start a live image of {arch}. Use {' or '.join(offered)}.",
+            "firmware",
         )
     return firmware
 

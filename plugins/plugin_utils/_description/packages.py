@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.plugin_utils._description import directory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import is_true
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Place
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.selection import Selection
 
 if t.TYPE_CHECKING:
@@ -21,6 +22,9 @@ if t.TYPE_CHECKING:
 # The package of a manager, where it is called otherwise than the manager.
 _MANAGER_PACKAGES = {"dnf4": "dnf", "apk": "apk-tools"}
 DEFAULT_MANAGER = "dnf4"
+_OWN_FOLDER = "/image/"
+# What KIWI looks for there: patterns of what stays out of the root file system, and out of the EFI partition.
+EXCLUDE_FILES = ("exclude_files.yaml", "exclude_files_efifatimage.yaml")
 # Elements whose attribute arch is not looked at by KIWI.
 _FILTERED_HERE_ONLY = ("file", "product", "collectionModule")
 
@@ -29,6 +33,10 @@ class Packages:
     """What is installed and removed, by name and sorted.
 
     ``type="image"`` and the build type's own sections are the system; ``type="bootstrap"`` is installed before it.
+
+    Attributes:
+        own_files: what <file> puts into KIWI's own folder /image, and where that is said, by its name there. Filled in
+            by files().
 
     Args:
         selection: what of the description applies.
@@ -53,15 +61,14 @@ class Packages:
         self.bootstrap_collections = self._names(self._bootstrap_and_type, "namedCollection")
         self.products = self._names(self._system, "product")
         self.bootstrap_products = self._names(self._bootstrap_and_type, "product")
+        self.own_files: dict[str, tuple[str, Place]] = {}
         self._warn_of_own_filters()
+        self._warn_of_bootstrap_pattern(manager)
 
     @property
     def recommends(self) -> bool:
         """Whether packages that others only recommend are installed with the system; the first section decides."""
-        return next(
-            (section.get("patternType") == "plusRecommended" for section in self._system if section.get("patternType")),
-            False,
-        )
+        return _recommended(self._system)
 
     @property
     def modules(self) -> list[dict[str, t.Any]]:
@@ -105,13 +112,15 @@ class Packages:
                 path, problem = files.beside(name, place, f"file {name!r}")
                 directory.missing(document.warnings, place, problem)
                 destination = _destination(entry.get("target"), name)
-                if destination.startswith("/image/"):
-                    document.warn(
-                        entry,
-                        f"file {name!r} is left out: KIWI's own folder /image is no part of the image. What "
-                        "exclude_files.yaml says must lie beside the description.",
-                        "target",
-                    )
+                if destination.startswith(_OWN_FOLDER):
+                    own = destination.removeprefix(_OWN_FOLDER)
+                    self.own_files[own] = (path, place)
+                    if own not in EXCLUDE_FILES:
+                        document.warn(
+                            entry,
+                            f"file {name!r} is left out: KIWI's own folder /image is no part of the image.",
+                            "target",
+                        )
                     continue
                 owner, dummy, group = (entry.get("owner") or "").replace(".", ":", 1).partition(":")
                 item = {
@@ -136,8 +145,25 @@ class Packages:
                         "arch",
                     )
 
+    def _warn_of_bootstrap_pattern(self, manager: str) -> None:
+        """Whether recommended packages are installed is decided once for all packages; KIWI decides twice."""
+        if manager == "apt" and self.bootstrap and _recommended(self._bootstrap_and_type) != self.recommends:
+            all_or_none = "are installed with" if self.recommends else "are not installed with"
+            self._selection.document.warn(
+                self._bootstrap[0],
+                f"packages that others only recommend {all_or_none} bootstrap packages, too: patternType of the "
+                "system's packages decides.",
+                "patternType",
+            )
+
     def _names(self, sections: t.Iterable[etree._Element], tag: str) -> list[str]:
         return sorted({entry.get("name", "").strip() for entry in self._selection.entries(sections, tag)})
+
+
+def _recommended(sections: t.Iterable[etree._Element]) -> bool:
+    """Whether the first of the sections that has a patternType wants recommended packages."""
+    patterns = (section.get("patternType") for section in sections)
+    return next((pattern == "plusRecommended" for pattern in patterns if pattern), False)
 
 
 def _destination(target: str | None, name: str) -> str:

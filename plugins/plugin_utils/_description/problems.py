@@ -34,6 +34,29 @@ class Problem:
         return f"{self.place}: {self.text}"
 
 
+def grouped(problems: t.Iterable[Problem]) -> list[Problem]:
+    """Problems sorted by file and line; the same words about several lines of a file are said once, with all lines."""
+    lines: dict[tuple[str, str], list[int]] = {}
+    for problem in sorted(set(problems)):
+        lines.setdefault((problem.place.file, problem.text), []).append(problem.place.line)
+    return sorted(
+        Problem(Place(file, found[0]), f"{text} The same in {_lines(found[1:])}." if len(found) > 1 else text)
+        for (file, text), found in lines.items()
+    )
+
+
+def _lines(numbers: t.Sequence[int]) -> str:
+    """Sorted line numbers in words, those that follow each other as a range."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    shown = ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
+    return f"line {shown}" if len(numbers) == 1 else f"lines {shown}"
+
+
 class DescriptionError(StageError):
     """A description cannot be read, with everything that is wrong with it in one message.
 

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.directory import DescriptionDirectory
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true, text_of
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.image import Image
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import DescriptionError, Problem
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import DescriptionError, grouped
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.repositories import (
     Repository,
     repositories,
@@ -78,6 +78,7 @@ def read_description(request: Request) -> Reading:
     problems = schema().errors(document) or broken_rules(document)
     if problems:
         raise DescriptionError(problems)
+    schema().normalize(document)
     selection = Selection(document, request.profiles, request.arch, request.build_type)
     problems = broken_type_rules(document, selection.type)
     if problems:
@@ -89,7 +90,7 @@ def read_description(request: Request) -> Reading:
     found = repositories(selection, request.repositories, request.repositories_mode)
     image = Image(selection, files, found, warnings)
     warnings += image.unsupported()
-    told: list[Problem] = sorted(set(warnings))
+    told = grouped(warnings)
     if request.strict and told:
         raise DescriptionError(told, "{count} things are not honoured, and strict is set")
     return Reading(image.options, [str(problem) for problem in told], _facts(selection, image, found, declared_version))

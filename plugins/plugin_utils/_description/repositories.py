@@ -278,8 +278,8 @@ def _apt_item(item: dict[str, t.Any], repository: Repository, keys: list[str], p
     if repository.architectures:
         item["architectures"] = [_DEBIAN_NAMES.get(name, name) for name in _architectures(repository)]
     remote = [key for key in keys if not key.startswith("file:")]
-    if remote:
-        warn(f"signing key {remote[0]!r} is not fetched. Save it beside the description and name it this://FILE.")
+    for key in remote:
+        warn(f"signing key {key!r} is not fetched. Save it beside the description and name it this://FILE.")
     if keys:
         item["keys"] = [re.sub(r"file:(//(localhost)?)?(?=/)", "", key) for key in keys]
     elif repository.repository_gpgcheck is False:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import Document, is_true
+from ansible_collections.liveforge.images.plugins.plugin_utils._description.document import (
+    Document,
+    is_true,
+    text_of,
+)
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.problems import Problem
 from ansible_collections.liveforge.images.plugins.plugin_utils._description.schema import schema
 
@@ -48,6 +52,15 @@ def broken_type_rules(document: Document, selected: etree._Element) -> list[Prob
                     f"attribute {attribute.name} is for image types {', '.join(attribute.types)}, not for {image}.",
                 )
             )
+    for size in selected.iterchildren("size"):
+        part, whole = size.get("unpartitioned") or "0", text_of(size)
+        # Longer numbers are refused where the size is read.
+        if len(part) < 20 and len(whole) < 20 and int(part) > int(whole):
+            problems.append(
+                Problem(
+                    document.place(size, "unpartitioned"), "unpartitioned is more than the size, of which it is a part."
+                )
+            )
     for element in selected.iterchildren("luksformat"):
         if "luks" not in selected.attrib:
             problems.append(Problem(document.place(element), "<luksformat> needs the attribute luks of <type>."))
@@ -70,12 +83,17 @@ def _repositories(document: Document) -> t.Iterator[Problem]:
 
 
 def _packages(document: Document) -> t.Iterator[Problem]:
+    managers = {text_of(manager) for manager in document.root.iterfind("preferences/packagemanager")}
     for section in document.root.iterchildren("packages"):
         bootstrap = section.get("type") == "bootstrap"
         if "bootstrap_package" in section.attrib and not bootstrap:
             yield Problem(
                 document.place(section, "bootstrap_package"),
                 "bootstrap_package is for packages of type bootstrap only.",
+            )
+        elif "bootstrap_package" in section.attrib and "apt" not in managers:
+            yield Problem(
+                document.place(section, "bootstrap_package"), "bootstrap_package is for the package manager apt only."
             )
         for module in section.iterchildren("collectionModule"):
             if not bootstrap:

@@ -33,7 +33,10 @@ _BUILTIN = {
     "integer": (re.compile(r"[+-]?[0-9]+"), "a whole number"),
 }
 # An expression that lists all choices says less than this.
-_PATTERN_NAMES = {"x86_64|i586": "architectures with commas between them, such as x86_64,aarch64"}
+_PATTERN_NAMES = {
+    "x86_64|i586": "architectures with commas between them, such as x86_64,aarch64",
+    "C|POSIX": "languages with commas between them, such as en_US,de_DE (always UTF-8, so without .UTF-8); or C, POSIX",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +162,20 @@ class Schema:
             ]
         return problems
 
+    def normalize(self, document: Document) -> None:
+        """Take the white space around values of attributes away, where it means nothing; the description is valid."""
+        pending = [(document.root, self.elements["image"])]
+        while pending:
+            node, element = pending.pop()
+            for name, value in node.attrib.items():
+                known = element.attributes.get(name)
+                if known is not None and not known.datatype.anything:
+                    node.set(name, " ".join(value.split()))
+            for child in node.iterchildren("*"):
+                inner = self.child(element, child.tag)
+                if inner is not None:
+                    pending.append((child, inner))
+
     def _node_errors(self, document: Document, node: etree._Element, element: Element) -> t.Iterator[Problem]:
         name = f"<{element.tag}>"
         for attribute, value in node.attrib.items():
@@ -181,11 +198,24 @@ class Schema:
                     document.place(node, shown),
                     f"{name}: attribute {shown} is {value!r}. Allowed: {allowed}. {former}".strip(),
                 )
-        for attribute in element.attributes.values():
-            if attribute.required and attribute.name not in node.attrib:
-                yield Problem(document.place(node), f"{name} needs the attribute {attribute.name}.")
+        missing = [
+            attribute.name
+            for attribute in element.attributes.values()
+            if attribute.required and attribute.name not in node.attrib
+        ]
         if element.open:
             return
+        text = _own_text(node) if element.content is None else ""
+        if text and missing == ["name"]:
+            yield Problem(
+                document.place(node),
+                f"{name} has the text {text[:60]!r}, but its name is an attribute: {name[:-1]} name=...>.",
+            )
+            missing, text = [], ""
+        for attribute in missing:
+            yield Problem(document.place(node), f"{name} needs the attribute {attribute}.")
+        if text:
+            yield Problem(document.place(node), f"{name} cannot contain text, but has {text[:60]!r}.")
         yield from self._content_errors(document, node, element)
 
     def _content_errors(self, document: Document, node: etree._Element, element: Element) -> t.Iterator[Problem]:
@@ -203,11 +233,10 @@ class Schema:
         for tag, child in element.children.items():
             if child.required and tag not in counts:
                 yield Problem(document.place(node), f"{name} needs an element <{tag}>.")
-        text = _own_text(node)
         if element.content is None:
-            if text:
-                yield Problem(document.place(node), f"{name} cannot contain text, but has {text[:60]!r}.")
-        elif not element.content.allows(text):
+            return
+        text = _own_text(node)
+        if not element.content.allows(text):
             former = versions.FORMER_VALUES.get((element.tag, text), "")
             allowed = element.content.allowed()
             yield Problem(document.place(node), f"{name} is {text[:60]!r}. Allowed: {allowed}. {former}".strip())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import typing as t
 
@@ -111,16 +112,15 @@ class Selection:
         return False
 
     def _available_profiles(self) -> dict[str, etree._Element]:
-        return {
-            profile.get("name", ""): profile
-            for section in self.document.root.iterchildren("profiles")
-            for profile in section.iterchildren("profile")
-            if self.matches_architecture(profile)
-        }
+        # The last of a name counts, but each can say that it is imported.
+        found = self.entries(self.document.root.iterchildren("profiles"), "profile")
+        imported = (profile.get("name", "") for profile in found if is_true(profile.get("import")))
+        self._imported = list(dict.fromkeys(imported))
+        return {profile.get("name", ""): profile for profile in found}
 
     def _selected_profiles(self, asked: t.Sequence[str]) -> list[str]:
         if not asked:
-            return [name for name, profile in self.available.items() if is_true(profile.get("import"))]
+            return self._imported
         selected: list[str] = []
         for name in asked:
             if name not in self.available:
@@ -177,10 +177,18 @@ class Selection:
         return matching[0]
 
     def _profiles_with(self, wanted: str) -> set[str]:
-        return {
+        """Profiles that bring a type, by themselves or by what they require."""
+        own = {
             name
             for section in self.document.root.iterchildren("preferences")
             if any(entry.get("image") == wanted for entry in section.iterchildren("type"))
             for name in (section.get("profiles") or "").split(",")
-            if name in self.available
         }
+        found = set()
+        for name in self.available:
+            selected: list[str] = []
+            with contextlib.suppress(DescriptionError):
+                self._add_profile(name, selected)
+            if not own.isdisjoint(selected):
+                found.add(name)
+        return found

@@ -51,9 +51,7 @@ def _element(selection: Selection, node: etree._Element, element: Element) -> t.
         yield Problem(document.place(node), f"<{element.tag}> is not honoured: {treatment.means}.")
         return
     if treatment.live == "other types":
-        yield Problem(
-            document.place(node), f"<{element.tag}> is not honoured: it means nothing to type {_type(selection)}."
-        )
+        yield Problem(document.place(node), f"<{element.tag}> is not honoured: it means nothing to a live image.")
         return
     yield from _attributes(selection, node, element)
     if element.open:
@@ -73,11 +71,8 @@ def _attributes(selection: Selection, node: etree._Element, element: Element) ->
             continue
         place = selection.document.place(node, str(name))
         means = attribute.treatment.means
-        if attribute.treatment.live == "refused":
+        # Other types are just read.
+        if attribute.treatment.live == "refused" and selection.type.get("image") == "iso":
             yield Problem(place, f"refused: attribute {name} of <{element.tag}>: {means}.")
-        elif attribute.treatment.live == "warned":
+        elif attribute.treatment.live in ("refused", "warned"):
             yield Problem(place, f"attribute {name} of <{element.tag}> is not honoured: {means}.")
-
-
-def _type(selection: Selection) -> str:
-    return selection.type.get("image", "")

@@ -35,6 +35,9 @@ _TYPE_TEXTS = {
     "kiwi_fsmountoptions": "fsmountoptions",
     "kiwi_bootprofile": "bootprofile",
 }
+# Variable with the volume id, and its default, by type.
+_VOLUMES = {"iso": ("kiwi_live_volid", DEFAULT_VOLID), "oem": ("kiwi_install_volid", "INSTALL")}
+_INITRD_SYSTEMS = {"iso": "dracut", "oem": "dracut", "kis": "dracut", "pxe": "kiwi"}
 _TYPE_BOOLEANS = {
     "kiwi_compressed": "compressed",
     "kiwi_hybridpersistent": "hybridpersistent",
@@ -46,7 +49,7 @@ _TYPE_BOOLEANS = {
 }
 
 
-def kiwi_variables(selection: Selection, packages: Packages, manager: str) -> dict[str, str]:
+def kiwi_variables(selection: Selection, packages: Packages) -> dict[str, str]:
     """Every variable and its value, sorted; empty where the description says nothing."""
     image = selection.document.root
     found = {
@@ -55,13 +58,13 @@ def kiwi_variables(selection: Selection, packages: Packages, manager: str) -> di
         "kiwi_profiles": ",".join(selection.profiles),
         "kiwi_delete": " ".join(packages.delete),
         "kiwi_drivers": ",".join(_names(selection, "drivers")),
-        "kiwi_packagemanager": manager,
         "kiwi_shasum_suffix": ".sha256",
+        "kiwi_align": "1048576",
+        "kiwi_sectorsize": "512",
         "kiwi_startsector": "2048",
-        "kiwi_initrd_system": "dracut",
+        "kiwi_initrd_system": _initrd_system(selection),
         "kiwi_rootpartuuid": "",
         "kiwi_luks_empty_passphrase": "true" if selection.type.get("luks") == "" else "false",
-        "kiwi_live_volid": selection.type.get("volid") or DEFAULT_VOLID,
         "kiwi_target_blocksize": selection.type.get("target_blocksize") or "512",
     }
     for kind in ("delete", "tools", "libs"):
@@ -76,7 +79,17 @@ def kiwi_variables(selection: Selection, packages: Packages, manager: str) -> di
         value = selection.type.get(attribute)
         found[variable] = "" if value is None else str(is_true(value)).lower()
     found |= _loader(selection)
+    volume = _VOLUMES.get(selection.type.get("image", ""))
+    if volume is not None:
+        variable, default = volume
+        found[variable] = selection.type.get("volid") or default
     return dict(sorted(found.items()))
+
+
+def _initrd_system(selection: Selection) -> str:
+    image = selection.type.get("image", "")
+    default = _INITRD_SYSTEMS.get(image, "none")
+    return default if image == "iso" else selection.type.get("initrd_system") or default
 
 
 def _license(selection: Selection) -> str:

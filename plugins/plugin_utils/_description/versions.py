@@ -30,6 +30,7 @@ FORMER_ATTRIBUTES = {
     ("type", "vga"): "It was dropped in 8.5; remove it.",
 }
 FORMER_VALUES = {
+    ("bootloader", "isolinux"): "It was dropped in 8.0; live images start with grub2.",
     ("packagemanager", "dnf"): "Since 7.6 it is dnf4.",
     ("repository", "rpm-dir"): "It was dropped in 8.1; remove the attribute.",
 }
