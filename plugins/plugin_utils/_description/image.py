@@ -161,7 +161,7 @@ class Image:
         self.manager = self._preference("packagemanager") or DEFAULT_MANAGER
         self._packages = Packages(selection, self.manager)
         self._names()
-        self._preferences()
+        self._preferences(found)
         self._repositories(found)
         self._package_lists()
         self._beside()
@@ -273,7 +273,7 @@ class Image:
         bundle = _NAME_TAGS.sub(lambda match: tags[match.group(1)], selected.get("bundle_format") or "")
         self._put("bundle_name", bundle, selected, "bundle_format")
 
-    def _preferences(self) -> None:
+    def _preferences(self, found: t.Sequence[Repository]) -> None:
         element = self._selection.preference("packagemanager")
         if self.manager != "apt":
             self._put("package_manager", self.manager, self._document.root if element is None else element)
@@ -281,9 +281,10 @@ class Image:
             for tag in _RPM_PREFERENCES:
                 self._put_preference(tag.replace("-", "_"), is_true(self._preference(tag)), tag)
         else:
+            checked = any(repository.repository_gpgcheck is not False for repository in found)
             for tag, (value, text) in _RPM_PREFERENCES.items():
                 element = self._selection.preference(tag)
-                if element is not None and is_true(text_of(element)) == value:
+                if element is not None and is_true(text_of(element)) == value and (value or checked):
                     self._document.warn(element, f"<{tag}> is not honoured with apt: {text}.")
         self._put_preference("locale", _locale(self._preference("locale", last=True)), "locale", last=True)
         keymap = re.sub(r"\.map(\.gz)?$", "", self._preference("keytable", last=True))

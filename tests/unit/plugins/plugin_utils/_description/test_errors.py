@@ -369,14 +369,17 @@ def test_pattern_type_of_the_bootstrap_that_is_not_the_systems(
 def test_what_apt_does_not_do_of_the_rpm_preferences(tmp_path: pathlib.Path) -> None:
     names = ("rpm-check-signatures", "rpm-excludedocs", "rpm-locale-filtering")
 
-    def told(*values: str, manager: str = "apt") -> list[str]:
+    def told(*values: str, manager: str = "apt", attribute: str = "") -> list[str]:
         elements = "".join(f"<{name}>{value}</{name}>" for name, value in zip(names, values, strict=True))
-        text = description(preferences=elements).replace(">apt<", f">{manager}<")
+        repository = f'<repository {attribute}><source path="https://example.com/x"/></repository>'
+        text = description(repository, preferences=elements).replace(">apt<", f">{manager}<")
         return [warning for warning in read(tmp_path, text).warnings if "is not honoured with apt" in warning]
 
     assert told("true", "false", "false") == []
     assert [warning.split("<")[1].split(">")[0] for warning in told("false", "true", "true")] == list(names)
     assert told("false", "true", "true", manager="zypper") == []
+    # Nothing is checked anyway.
+    assert told("false", "false", "false", attribute='repository_gpgcheck="false"') == []
 
 
 def test_every_signing_key_that_is_not_fetched_is_told(tmp_path: pathlib.Path) -> None:
