@@ -35,6 +35,8 @@ MAXIMUM_DEPTH = 64
 MAXIMUM_INCLUDES = 100
 # Lines of one start tag. Looking back without an end for each of many elements could take hours.
 MAXIMUM_TAG_LINES = 200
+# White space, byte order marks and the zeros of wide characters before the first tag.
+_MARKS = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
 _ENTITY = re.compile(r"<!ENTITY\b")
 
 
@@ -120,6 +122,12 @@ class Document:
         try:
             root = etree.fromstring(content, parser)
         except (etree.XMLSyntaxError, LookupError, ValueError) as problem:
+            if content.strip() and not content.lstrip(_MARKS).startswith(b"<"):
+                raise DescriptionError.at(
+                    Place(file),
+                    "this is not XML. A description in YAML, JSON, TOML or INI must be converted first: "
+                    '"kiwi-ng image info --description DIRECTORY --print-xml" prints it as XML.',
+                ) from problem
             line = getattr(problem, "lineno", 0) or 0
             # It may quote several lines of the file.
             reason = " ".join((getattr(problem, "msg", None) or str(problem)).split())

@@ -261,7 +261,8 @@ class Image:
         tags = {
             "N": name,
             "P": "_".join(self._selection.profiles),
-            "A": arch,
+            # KIWI folds the names of 32-bit PCs in the names of its files, and not here.
+            "A": self._selection.arch,
             # The id of a bundle is given when it is made.
             "I": "",
             "T": selected.get("image", ""),
@@ -415,8 +416,13 @@ class Image:
             if name in self._packages.own_files:
                 found[name] = self._packages.own_files[name]
         patterns, esp_patterns = (found.get(name) for name in EXCLUDE_FILES)
-        if patterns is not None and os.path.lexists(patterns[0]):
-            self._put_own("exclude", self._files.excluded(patterns[0]), patterns[0])
+        if patterns is not None:
+            path, place = patterns
+            if os.path.lexists(path):
+                self._put_own("exclude", self._files.excluded(path), path)
+            else:
+                text = f"{path} does not exist, so nothing is left out of the root file system."
+                self._warnings.append(Problem(place, text))
         if esp_patterns is not None:
             self._warnings.append(
                 Problem(esp_patterns[1], "nothing is left out of the EFI partition, which holds only the boot loader.")

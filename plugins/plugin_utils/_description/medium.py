@@ -23,7 +23,15 @@ DEFAULT_VOLID = "CDROM"
 _OUTPUTS = ("console", "gfxterm", "serial")
 _INPUTS = ("console", "serial")
 # By architecture, the default first; others start by EFI only.
-_FIRMWARE = {"x86_64": ("bios", "efi", "uefi"), "ix86": ("bios",), "i586": ("bios",), "i686": ("bios",)}
+_FIRMWARE = {
+    "x86_64": ("bios", "efi", "uefi"),
+    "ix86": ("bios",),
+    "i586": ("bios",),
+    "i686": ("bios",),
+    "ppc": ("ofw",),
+    "ppc64": ("ofw", "opal"),
+    "ppc64le": ("ofw", "opal"),
+}
 _MODULE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 # (option of the role, attribute of <type>), where only the type of the value differs.

@@ -110,7 +110,6 @@ class Packages:
             for name, entry in sorted(by_name.items()):
                 place = document.place(entry, "name")
                 path, problem = files.beside(name, place, f"file {name!r}")
-                directory.missing(document.warnings, place, problem)
                 destination = _destination(entry.get("target"), name)
                 if destination.startswith(_OWN_FOLDER):
                     own = destination.removeprefix(_OWN_FOLDER)
@@ -122,6 +121,7 @@ class Packages:
                             "target",
                         )
                     continue
+                directory.missing(document.warnings, place, problem)
                 owner, dummy, group = (entry.get("owner") or "").replace(".", ":", 1).partition(":")
                 item = {
                     "src": path,

@@ -79,6 +79,10 @@ def test_errors_of_an_included_file_name_that_file(tmp_path: pathlib.Path) -> No
     [
         ("<image", "config.xml:1: this is not well-formed XML: "),
         ("", "this is not well-formed XML: "),
+        (
+            "image:\n  '@name': sample\n",
+            "config.xml: this is not XML. A description in YAML, JSON, TOML or INI must be",
+        ),
         ("<image>\n&undefined;</image>", "config.xml:2: this is not well-formed XML: Entity 'undefined' not defined"),
         ("<package/>", "config.xml:1: the outermost element must be <image>, not <package>."),
         (description(version="6.8"), "config.xml:1: schemaversion 6.8 is older than 7.4"),
@@ -285,6 +289,12 @@ def test_exclude_files_where_kiwi_looks_for_it(tmp_path: pathlib.Path) -> None:
         assert reading.image["exclude"][-1] == f"{pattern}/*"
         assert "files" not in reading.image
         assert not any("/image" in warning for warning in reading.warnings)
+    (tmp_path / "mine.yaml").unlink()
+    reading = read(tmp_path)
+    assert "exclude" not in reading.image
+    assert [warning.partition(": ")[2] for warning in reading.warnings if "mine.yaml" in warning] == [
+        f"{tmp_path}/mine.yaml does not exist, so nothing is left out of the root file system."
+    ]
 
 
 def test_only_root_tar_gz_is_unpacked_by_its_name(tmp_path: pathlib.Path) -> None:
@@ -321,6 +331,7 @@ def test_everything_lies_beside_a_description_in_a_folder_of_its_own(tmp_path: p
         ("x86_64", "custom", "bios"),
         ("aarch64", None, "efi"),
         ("aarch64", "custom", "efi"),
+        ("ppc64le", None, "ofw"),
         ("x86_64", "ofw", "role live_image does not build firmware 'ofw', only bios, efi, uefi."),
         ("aarch64", "ec2", "role live_image does not build firmware 'ec2', only bios, efi, uefi."),
         ("aarch64", "bios", "firmware 'bios' cannot start a live image of aarch64. Use efi or uefi."),
@@ -481,3 +492,14 @@ def test_variables_that_depend_on_the_type(tmp_path: pathlib.Path, image: str, e
     variables = read(tmp_path, text, build_type=image).image["kiwi_profile"]
     found = {name: value for name, value in variables.items() if name.endswith(("_volid", "_initrd_system"))}
     assert found == expected
+
+
+def test_names_of_files_for_32_bit_machines(tmp_path: pathlib.Path) -> None:
+    text = description(
+        '<packages type="image"><package name="a" arch="i686"/></packages>',
+        type='<type image="iso" bundle_format="%N-%A"/>',
+    )
+    reading = read(tmp_path, text, arch="i686")
+    assert reading.description["result_name"] == "sample.ix86-1.0.0"
+    assert reading.image["bundle_name"] == "sample-i686"
+    assert reading.image["packages"] == ["a"]
