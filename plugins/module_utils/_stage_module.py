@@ -91,6 +91,10 @@ def _stop(signum: int, dummy: t.Any) -> t.NoReturn:
     raise SystemExit(128 + signum)
 
 
+# Seconds for removing what was half made, which for a tree on a busy disk takes a while. Tools are ended at once.
+_TIME_TO_CLEAN_UP = 60
+
+
 def end_with(processes: t.Sequence[str]) -> None:
     """End this process soon after any of ``processes`` (``pid:start time``) has ended.
 
@@ -104,7 +108,7 @@ def end_with(processes: t.Sequence[str]) -> None:
         while all(_is_running(process) for process in processes):
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
+        time.sleep(_TIME_TO_CLEAN_UP)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
