@@ -147,9 +147,6 @@ class Declaration:
             found["images_scripts"] = [script.identity for script in self.images_scripts]
         if self.packages_delete:
             found["packages_delete"] = sorted(self.packages_delete)
-        if len({tree.keep_owners for tree in self.trees}) > 1:
-            # Once it was the other way round.
-            found["tree_order"] = "archives, overlays"
         scripts = self.all_scripts()
         if self.kiwi is not None and scripts:
             found["kiwi"] = self.kiwi.inputs(scripts)
