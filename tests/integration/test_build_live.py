@@ -153,7 +153,7 @@ def test_killed_build_leaves_nothing_and_the_next_one_completes(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    delay = random.Random(attempt).uniform(4, 25)
+    delay = random.Random(attempt).uniform(3, 12)
     time.sleep(delay)
     assert process.poll() is None
     ENDS[end](process)
