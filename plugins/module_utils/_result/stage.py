@@ -28,7 +28,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import Sta
 SUFFIX = ".json"
 COMPANIONS = ("packages", "verified", "changes")
 # The inputs that the lists of packages, verification and changelogs are made from.
-_LISTED = {"rootfs", "base", "tools"}
+_LISTED = ("rootfs", "base", "tools")
 _SCHEMA = 1
 
 
@@ -118,9 +118,10 @@ class ResultStage(Stage):
         last = Stamp.load(self.output)
         if last is None or last.inputs.get("format_version") != self.format_version:
             return None
-        changed = {key for key in self._inputs if last.inputs.get(key) != self._inputs[key]}
+        if any(last.inputs.get(name) != self._inputs.get(name) for name in _LISTED):
+            return None
         # Nothing changed at all: then somebody forces it, and wants them made.
-        if not changed or changed & _LISTED or ("base" in last.inputs) != ("base" in self._inputs):
+        if all(last.inputs.get(name) == value for name, value in self._inputs.items()):
             return None
         paths, recorded = self.files(), last.output.get("companions", {})
         if any(output_changed(path, recorded.get(os.path.basename(path), {})) for path in paths.values()):
