@@ -67,6 +67,15 @@ def write_archive(source: str, archive: str) -> None:
             tar.add(os.path.join(source, relative), arcname=relative, recursive=False, filter=neutral)
 
 
+def place_archive(source: str, archive: str) -> None:
+    """Give the archive of a tree or file its place on this host, whole or not at all; only its owner can read it."""
+    os.makedirs(os.path.dirname(archive), mode=0o700, exist_ok=True)
+    partial = archive + ".partial"
+    write_archive(source, partial)
+    os.chmod(partial, 0o600)
+    os.replace(partial, archive)
+
+
 def archive_path(dest: str, archive_identity: str) -> str:
     """Where the stage that makes ``dest`` finds a shipped archive on the build host."""
     return os.path.join(dest + ".inputs", archive_identity)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import tempfile
@@ -128,14 +127,21 @@ class StageAction(WatchedAction):
         wanted: t.Sequence[str] | None = None,
     ) -> None:
         """Bring archives of sources to the build host, where it does not have them yet."""
-        # Root on the build host itself needs no module to write there.
-        place = _place if self.runs_here() and os.geteuid() == 0 else functools.partial(self._copy, variables=variables)
+        identities = sorted(sources) if wanted is None else wanted
+        if self.runs_here() and os.geteuid() == 0:
+            # Root on the build host itself needs no module to write there.
+            try:
+                for identity in identities:
+                    _shipment.place_archive(sources[identity], _shipment.archive_path(dest, identity))
+            except OSError as problem:
+                raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
+            return
         folder = tempfile.mkdtemp(prefix="liveforge-")
         try:
-            for identity in sorted(sources) if wanted is None else wanted:
+            for identity in identities:
                 archive = os.path.join(folder, identity)
                 _shipment.write_archive(sources[identity], archive)
-                place(archive, _shipment.archive_path(dest, identity))
+                self._copy(archive, _shipment.archive_path(dest, identity), variables)
         finally:
             shutil.rmtree(folder)
 
@@ -162,18 +168,6 @@ class StageAction(WatchedAction):
         copied = copier.run(task_vars=variables)
         if copied.get("failed"):
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {copied.get('msg')}", result=copied)
-
-
-def _place(source: str, target: str) -> None:
-    """Give a file of this host its place, whole or not at all."""
-    try:
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        partial = target + ".partial"
-        shutil.copyfile(source, partial)
-        os.chmod(partial, 0o600)
-        os.replace(partial, target)
-    except OSError as problem:
-        raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
 
 
 def find_source(action: ActionBase, source: str) -> str:

@@ -57,10 +57,7 @@ class Shipped:
     def open(self) -> str:
         """Path of the archive; makes it first for a source on this host."""
         if self.source is not None and not os.path.exists(self.archive):
-            os.makedirs(os.path.dirname(self.archive), mode=0o700, exist_ok=True)
-            partial = self.archive + ".partial"
-            _shipment.write_archive(self.source, partial)
-            os.replace(partial, self.archive)
+            _shipment.place_archive(self.source, self.archive)
         return self.archive
 
     def content(self) -> bytes:
