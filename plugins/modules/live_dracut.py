@@ -227,6 +227,7 @@ def make_stage(options: dict[str, t.Any]) -> Initrd:
         omit_drivers=tuple(options["omit_drivers"]),
         compression=options["compression"],
         compression_level=options["compression_level"],
+        brings_modules=bool(options["dracut_modules"]),
     )
     return Initrd(
         dest,

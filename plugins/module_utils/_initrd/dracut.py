@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.unasked import configuration, unasked_modules
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
 
@@ -77,6 +78,7 @@ class DracutPlan:
         compression: ``zstd``, ``xz``, ``gzip`` or ``none``.
         compression_level: of that compressor; None for our default.
         dracut: number of the image's dracut, such as 59 or 106; None while it is not known.
+        brings_modules: whether dracut modules are added that the image does not have installed.
     """
 
     features: LiveFeatures
@@ -87,6 +89,7 @@ class DracutPlan:
     compression: str = "zstd"
     compression_level: int | None = None
     dracut: int | None = None
+    brings_modules: bool = False
 
     @property
     def live(self) -> types.ModuleType:
@@ -118,8 +121,9 @@ class DracutPlan:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
         features = values.pop("features")
-        # It follows from the root tree.
-        del values["dracut"]
+        # The one follows from the root tree, the other says less than unasked.
+        del values["dracut"], values["brings_modules"]
+        values["unasked"] = self.unasked()
         # What only changes the kernel command line changes no initrd.
         features["persistence"] = (
             sorted(overlay.parts(self.features))
@@ -138,6 +142,15 @@ class DracutPlan:
     def wanted_modules(self) -> tuple[str, ...]:
         """The dracut modules that must be in the initrd."""
         return tuple(dict.fromkeys([*self.live.dracut_modules(self.features, self.dracut), "pollcdrom", *self.modules]))
+
+    def unasked(self) -> list[str]:
+        """The dracut modules to leave out although dracut would take them unasked.
+
+        None when the user asks for modules of any kind: which others those depend on is not known here.
+        """
+        if self.modules or self.brings_modules:
+            return []
+        return [name for name in unasked_modules(self.features) if name not in self.wanted_modules()]
 
     def wanted_drivers(self) -> tuple[str, ...]:
         """The kernel drivers that must be in the initrd or in the kernel itself."""
@@ -162,10 +175,11 @@ class DracutPlan:
                 )
 
     def configuration(self) -> str:
-        """What dracut's configuration says for this plan: the optional parts of live-overlay."""
-        if self.features.flags != "overlay":
-            return ""
-        return f'live_overlay_parts="{" ".join(overlay.parts(self.features))}"\n'
+        """What dracut's configuration says for this plan: the optional parts of live-overlay, and what is left out."""
+        parts = ""
+        if self.features.flags == "overlay":
+            parts = f'live_overlay_parts="{" ".join(overlay.parts(self.features))}"\n'
+        return parts + configuration(self.unasked(), _HARMFUL)
 
     def command(self, kernel_version: str, initrd: str, scratch: str) -> list[str]:
         """dracut's command line, to be run inside the tree.

@@ -39,7 +39,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import Sta
 # Where the image's file system of dracut modules and the result appear inside the sandbox.
 _MODULES = "usr/lib/dracut"
 _RESULT = "/run/liveforge"
-_CONFIGURATION = "90-live-overlay.conf"
+# dracut reads its files in the order of their names, and this one looks at what the others say.
+_CONFIGURATION = "zz-live-image.conf"
 _LEAST_BYTES = 300_000_000
 LIVE_OVERLAY_FOLDER = "90live-overlay"
 

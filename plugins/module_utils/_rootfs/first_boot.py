@@ -39,6 +39,8 @@ Before=ssh.service ssh.socket
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+# Finding the primes of an RSA key takes long on slow machines, and nothing but ssh waits for it.
+Nice=19
 ExecStart=/usr/bin/ssh-keygen -A
 
 [Install]

@@ -17,7 +17,7 @@ live_check_tag() {
 # live_check_medium DEVICE-OR-FILE: goes on when it is good, stops when it is damaged.
 live_check_medium() {
     local medium=$1 first end wanted found
-    getargbool 0 mediacheck || getargbool 0 rd.live.check || return 0
+    live_arg_bool 0 mediacheck || live_arg_bool 0 rd.live.check || return 0
     # The tag speaks of the whole disk, not of the partition on it.
     case "$medium" in
         # A target is a disk, and its name in /sys is another.

@@ -33,7 +33,7 @@ live_clear_key() {
 # Returns 1 with live_problem set when it is not there.
 live_fetch_key() {
     local place device path
-    place=$(getarg rd.live.overlay.key=)
+    place=$(live_arg rd.live.overlay.key=)
     device=${place%%:*}
     path=${place#*:}
     if [ "$device" = "$place" ]; then
@@ -55,7 +55,7 @@ live_fetch_key() {
 live_new_key() {
     local first second try=1
     live_clear_key
-    if [ -n "$(getarg rd.live.overlay.key=)" ]; then
+    if [ -n "$(live_arg rd.live.overlay.key=)" ]; then
         live_fetch_key
         return
     fi
@@ -104,7 +104,7 @@ live_open_encrypted() {
         return
     fi
     live_clear_key
-    if [ -n "$(getarg rd.live.overlay.key=)" ]; then
+    if [ -n "$(live_arg rd.live.overlay.key=)" ]; then
         live_fetch_key || return
         cryptsetup open "$@" --key-file /run/overlay/key "$device" live-store 2> /dev/null && try=0
         rm -f /run/overlay/key

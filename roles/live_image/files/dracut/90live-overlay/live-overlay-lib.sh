@@ -20,6 +20,25 @@
 # shellcheck source=/dev/null
 type getarg > /dev/null 2>&1 || . /lib/dracut-lib.sh
 
+# Asking dracut starts two programs each time. Most of what is asked for is not there, which needs none.
+live_parameters=$(getcmdline)
+
+# live_arg NAME=: the value of a kernel parameter, as getarg has it.
+live_arg() {
+    case "$live_parameters" in
+        *"$1"*) getarg "$1" ;;
+        *) return 1 ;;
+    esac
+}
+
+# live_arg_bool DEFAULT NAME: whether it is on, as getargbool has it.
+live_arg_bool() {
+    case "$live_parameters" in
+        *"$2"*) getargbool "$1" "$2" ;;
+        *) [ "$1" != 0 ] ;;
+    esac
+}
+
 # Prints a message where the user looks, whatever the log level, and into the kernel's log for afterwards. Users look at
 # any of the consoles, and /dev/console is only the last one.
 live_say() {
@@ -53,14 +72,14 @@ live_fail() {
 # What root=live: asks for, without the prefix.
 live_spec() {
     local root
-    root=$(getarg root=)
+    root=$(live_arg root=)
     echo "${root#live:}"
 }
 
 # What is being looked for, in words.
 live_wanted() {
     local scan
-    scan=$(getarg iso-scan/filename=)
+    scan=$(live_arg iso-scan/filename=)
     if [ -n "$scan" ]; then
         echo "a file system with the file $scan (iso-scan/filename)"
     else
@@ -75,13 +94,13 @@ live_tag_of() {
 
 # Names (vda, vda1) of all block devices that may be somebody's medium.
 live_block_devices() {
-    local node
+    local node size
     for node in /sys/class/block/*; do
         node=${node##*/}
         case "$node" in
             loop* | ram* | zram* | fd*) continue ;;
         esac
-        [ -b "/dev/$node" ] && [ "$(cat "/sys/class/block/$node/size")" != 0 ] && echo "$node"
+        [ -b "/dev/$node" ] && read -r size < "/sys/class/block/$node/size" && [ "$size" != 0 ] && echo "$node"
     done
 }
 
@@ -107,6 +126,8 @@ live_disk_of() {
 # Names of the partitions of a disk, in their order on the disk's table.
 live_partitions_of() {
     local entry
+    set -- "$1" "/sys/class/block/$1/$1"*/partition
+    [ -e "$2" ] || return 0
     for entry in "/sys/class/block/$1/$1"*; do
         [ -e "$entry/partition" ] && echo "$(cat "$entry/partition") ${entry##*/}"
     done | sort -n | sed 's/.* //'
@@ -130,10 +151,10 @@ live_readonly_options() {
     esac
 }
 
-# live_mount_readonly DEVICE-OR-FILE DIRECTORY: mounts it without writing a single byte to it.
+# live_mount_readonly DEVICE-OR-FILE DIRECTORY [TYPE]: mounts it without writing a single byte to it.
 live_mount_readonly() {
     local type options
-    type=$(live_tag_of "$1" TYPE)
+    type=${3:-$(live_tag_of "$1" TYPE)}
     [ -n "$type" ] || return 1
     options=$(live_readonly_options "$type")
     [ -b "$1" ] || options=loop,$options
@@ -199,7 +220,7 @@ live_memory_left() {
 # MiB that must remain; dracut's parameter with a smaller default, since here it is about what is really available.
 live_least_memory() {
     local least
-    least=$(getarg rd.minmem=)
+    least=$(live_arg rd.minmem=)
     if live_is_number "$least"; then echo "$least"; else echo 256; fi
 }
 

@@ -9,9 +9,9 @@
 # A hybrid ISO on a stick shows its label on the disk and on partition 1. The partition is the one to mount: a mounted
 # whole disk could not get another partition while the system runs.
 live_prefer_partition() {
-    local name=${1##*/} label part
-    label=$(live_tag_of "$1" LABEL)
+    local name=${1##*/} label='' part
     for part in $(live_partitions_of "$name"); do
+        label=${label:-$(live_tag_of "$1" LABEL)}
         if [ -n "$label" ] && [ "$(live_tag_of "/dev/$part" LABEL)" = "$label" ]; then
             echo "/dev/$part"
             return
@@ -33,7 +33,7 @@ live_is_writable() {
 # Whether the image that this kernel belongs to is on the device: its ISO has a file with the number on the command line.
 live_is_same_image() {
     local number found=1
-    number=$(getarg rd.live.mbrid=)
+    number=$(live_arg rd.live.mbrid=)
     [ -n "$number" ] && live_mount_readonly "$1" /run/overlay/probe || return 1
     [ -e "/run/overlay/probe/boot/$number" ] && found=0
     umount -n /run/overlay/probe
@@ -43,6 +43,10 @@ live_is_same_image() {
 # live_choose DEVICE...: the one to take among several with the label that was asked for.
 live_choose() {
     local device chosen=
+    if [ $# = 1 ]; then
+        echo "$1"
+        return
+    fi
     for device in "$@"; do
         live_is_same_image "$device" && chosen="$chosen $device"
     done
@@ -50,7 +54,7 @@ live_choose() {
     [ -z "$chosen" ] || set -- $chosen
     chosen=$1
     if [ $# -gt 1 ]; then
-        if getargbool 0 rd.live.overlay.persistent; then
+        if live_arg_bool 0 rd.live.overlay.persistent; then
             for device in "$@"; do
                 live_is_writable "$device" && chosen=$device && break
             done

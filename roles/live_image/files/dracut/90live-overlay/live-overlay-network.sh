@@ -77,8 +77,8 @@ live_download() {
 
 live_curl() {
     local proxy
-    ! getargbool 0 rd.noverifyssl || set -- --insecure "$@"
-    ! proxy=$(getarg proxy=) || set -- --proxy "$proxy" "$@"
+    ! live_arg_bool 0 rd.noverifyssl || set -- --insecure "$@"
+    ! proxy=$(live_arg proxy=) || set -- --proxy "$proxy" "$@"
     # 20 seconds without data: the server is gone.
     curl --silent --show-error --fail --location --globoff --connect-timeout 20 --speed-limit 1 --speed-time 20 "$@"
 }

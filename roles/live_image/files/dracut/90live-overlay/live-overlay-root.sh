@@ -23,7 +23,7 @@
 # The medium: a device, or an ISO or image file. Ends this run when it is not there yet.
 find_medium() {
     local scan spec
-    scan=$(getarg iso-scan/filename=)
+    scan=$(live_arg iso-scan/filename=)
     spec=$(live_spec)
     if [ -n "$scan" ]; then
         live_medium=$(live_scan_for_file "$scan")
@@ -50,8 +50,9 @@ find_medium() {
 
 # Mounts the medium and sets image to what holds the root: a file on it, or the medium itself.
 open_medium() {
-    local dir name
-    case "$(live_tag_of "$live_medium" TYPE)" in
+    local dir name type
+    type=$(live_tag_of "$live_medium" TYPE)
+    case "$type" in
         squashfs | erofs)
             image=$live_medium
             return
@@ -62,10 +63,10 @@ open_medium() {
         live_medium=$iso_loop
     fi
     echo "$live_medium" > /run/overlay/isodev
-    live_mount_readonly "$live_medium" /run/overlay/live || live_fail "$live_medium cannot be mounted as live medium."
-    dir=$(getarg rd.live.dir=)
+    live_mount_readonly "$live_medium" /run/overlay/live "$type" || live_fail "$live_medium cannot be mounted as live medium."
+    dir=$(live_arg rd.live.dir=)
     dir=${dir:-LiveOS}
-    name=$(getarg rd.live.squashimg=)
+    name=$(live_arg rd.live.squashimg=)
     image=/run/overlay/live/$dir/${name:-squashfs.img}
     [ -f "$image" ] || [ ! -f "/run/overlay/live/$dir/rootfs.img" ] || image=/run/overlay/live/$dir/rootfs.img
     [ -f "$image" ] || live_fail "$live_medium has no ${image#/run/overlay/live/} (rd.live.dir, rd.live.squashimg)."
@@ -76,9 +77,9 @@ open_medium() {
 find_layers() {
     local name names
     layers=''
-    names=$(getarg rd.live.layers= | tr , ' ')
+    names=$(live_arg rd.live.layers= | tr , ' ')
     [ -n "$names" ] || return 0
-    [ "$image" != "$live_medium" ] || live_fail "rd.live.layers=$(getarg rd.live.layers=): $live_medium is a $(live_tag_of "$image" TYPE) alone, with no layers beside it. Start from the whole ISO."
+    [ "$image" != "$live_medium" ] || live_fail "rd.live.layers=$(live_arg rd.live.layers=): $live_medium is a $(live_tag_of "$image" TYPE) alone, with no layers beside it. Start from the whole ISO."
     for name in $names; do
         case "$name" in
             */*) live_fail "rd.live.layers: $name must be the name of a file beside ${image#/run/overlay/live/}, without a folder." ;;
@@ -86,7 +87,7 @@ find_layers() {
         [ -f "${image%/*}/$name" ] || live_fail "$live_medium has no $(live_beside "$name") (rd.live.layers), on which ${image##*/} is built. Is the medium whole?"
         layers="$layers ${image%/*}/$name"
     done
-    live_note layers "${image##*/},$(getarg rd.live.layers=)"
+    live_note layers "${image##*/},$(live_arg rd.live.layers=)"
 }
 
 # live_beside NAME: the path on the medium of a file beside the image.
@@ -151,18 +152,19 @@ mount_root() {
     local base=/run/overlay/rootfsbase
     [ -z "$layers" ] || base=/run/overlay/layer0
     lower=$base
-    live_mount_readonly "$image" /run/overlay/squashfs_container || live_fail "$image cannot be mounted. Is the medium whole?"
-    mkdir -p "$base"
+    live_mount_readonly "$image" "$base" || live_fail "$image cannot be mounted. Is the medium whole?"
     root_image=
-    if [ -f /run/overlay/squashfs_container/LiveOS/rootfs.img ]; then
+    if [ -f "$base/LiveOS/rootfs.img" ]; then
+        # Not moved: systemd makes all mounts shared, and the kernel does not move what is mounted below a shared one.
+        mkdir -p /run/overlay/squashfs_container
+        mount -n --bind "$base" /run/overlay/squashfs_container
+        umount -n -l "$base"
         root_image=/run/overlay/squashfs_container/LiveOS/rootfs.img
         live_mount_readonly "$root_image" "$base" || live_fail "LiveOS/rootfs.img inside $image cannot be mounted."
     else
         case "$image" in
             */rootfs.img) root_image=$image ;;
         esac
-        mount -n --bind /run/overlay/squashfs_container "$base"
-        umount -n -l /run/overlay/squashfs_container
     fi
     [ -z "$layers" ] || mount_layers
 }
@@ -184,9 +186,9 @@ mount_layers() {
 # Value for tmpfs's size=: a bare number means MiB (as for dracut), anything else is passed on (50%, 2g).
 overlay_size() {
     local size
-    size=$(getarg rd.live.overlay.size=)
+    size=$(live_arg rd.live.overlay.size=)
     if [ -z "$size" ]; then
-        size=$(getarg rd.overlay=)
+        size=$(live_arg rd.overlay=)
         case "$size" in
             tmpfs:size=*) size=${size#tmpfs:size=} size=${size%%,*} ;;
             *) size= ;;
@@ -212,7 +214,7 @@ mount_temporary_overlay() {
 # Returns 1 when that is not possible.
 make_snapshot() {
     local base changes
-    getargbool 1 rd.live.overlay.overlayfs && return 1
+    live_arg_bool 1 rd.live.overlay.overlayfs && return 1
     if [ -n "$live_upper" ]; then
         live_fall_back "rd.live.overlay.overlayfs=0: persistent data needs overlayfs. Using that."
         return 1
@@ -264,12 +266,11 @@ overlay_layers() {
 
 live_medium=''
 mkdir -p /run/overlay
-if getargbool 0 rd.live.debug; then
+if live_arg_bool 0 rd.live.debug; then
     exec 2>> /run/overlay/trace
     set -x
 fi
-modprobe -q loop
-modprobe -q overlay
+modprobe -q -a loop overlay
 iso_loop='' medium_stays=''
 find_medium
 live_note medium "$live_medium"
@@ -278,7 +279,7 @@ live_check_medium "$live_medium"
 live_open_store
 open_medium
 find_layers
-if getargbool 0 rd.live.ram; then copy_to_memory; fi
+if live_arg_bool 0 rd.live.ram; then copy_to_memory; fi
 mount_root
 make_snapshot || overlay_layers > /run/overlay/layers
 : > /run/overlay/ready

@@ -41,7 +41,7 @@ live_wait_for() {
 # nothing refers to yet.
 live_make_store() {
     local device=$1 made=$1 filesystem said options
-    filesystem=$(getarg rd.live.overlay.cowfs=)
+    filesystem=$(live_arg rd.live.overlay.cowfs=)
     filesystem=${filesystem:-ext4}
     case "$filesystem" in
         # Discarding first would only take time: the free space of a stick or a sparse file holds nothing.
@@ -56,10 +56,10 @@ live_make_store() {
         live_problem="this image cannot make $filesystem file systems (persistence with filesystem: $filesystem makes one that can)"
         return 1
     fi
-    case "$(getarg rd.live.overlay.crypt=)" in
+    case "$(live_arg rd.live.overlay.crypt=)" in
         '' | 0 | no | none | off | luks | luks2 | 1 | yes) ;;
         *)
-            live_problem="rd.live.overlay.crypt=$(getarg rd.live.overlay.crypt=) is not luks2 or none"
+            live_problem="rd.live.overlay.crypt=$(live_arg rd.live.overlay.crypt=) is not luks2 or none"
             return 1
             ;;
     esac
@@ -83,10 +83,10 @@ live_make_store() {
 }
 
 live_wants_encryption() {
-    case "$(getarg rd.live.overlay.crypt=)" in
+    case "$(live_arg rd.live.overlay.crypt=)" in
         luks | luks2 | 1 | yes) return 0 ;;
     esac
-    getargbool 0 rd.live.encrypt || [ -n "$(getarg rd.overlay.crypt=)" ]
+    live_arg_bool 0 rd.live.encrypt || [ -n "$(live_arg rd.overlay.crypt=)" ]
 }
 
 # live_unlock DEVICE: opens it when it is encrypted; live_opened is then what holds the file system.
@@ -149,7 +149,7 @@ live_mount_store() {
         umount -n "$live_store"
         return 1
     fi
-    if getargbool 0 rd.live.overlay.reset || getargbool 0 rd.overlay.reset; then live_empty_store; fi
+    if live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset; then live_empty_store; fi
     rm -rf "$live_upper.emptied" "$live_work.emptied"
     if ! live_has_room "$live_work"; then
         umount -n "$live_store"
@@ -244,7 +244,7 @@ live_open_partition_store() {
         live_is_writable "$live_medium" || live_readonly_disk "$disk"
         live_mount_store "$device" && live_note store "$device" && return
         [ -n "$live_readonly" ] && return 1
-        getargbool 0 rd.live.overlay.reset || return
+        live_arg_bool 0 rd.live.overlay.reset || return
         live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
         live_delete_partition "$disk" "$device" || return
     elif [ -n "$live_readonly" ]; then
@@ -291,7 +291,7 @@ live_make_partition() {
     # An MBR counts sectors with 32 bits.
     if [ "$table" != gpt ] && [ "$total" -gt 4294967295 ]; then total=4294967295; fi
     size=$(((total - used) / 2048 * 2048 - 2048))
-    limit=$(getarg rd.live.overlay.persistent.size=)
+    limit=$(live_arg rd.live.overlay.persistent.size=)
     if live_is_number "$limit" && [ "$limit" -gt 0 ] && [ "$size" -gt $((limit * 2048)) ]; then size=$((limit * 2048)); fi
     if [ "$size" -lt 131072 ]; then
         [ "$size" -gt 0 ] || size=0
@@ -338,7 +338,7 @@ live_make_partition() {
 live_make_store_file() {
     local path=$1 size free loop new=$1.new folder
     folder=${path%/*}
-    size=$(getarg rd.live.cowfile.mbsize=)
+    size=$(live_arg rd.live.cowfile.mbsize=)
     live_is_number "$size" && [ "$size" -gt 0 ] || size=500
     if [ "$(stat -f -c %T "${folder%/*}" 2> /dev/null)" = msdos ] && [ "$size" -ge 4096 ]; then
         live_problem="files on vfat are smaller than 4096 MiB (rd.live.cowfile.mbsize=$size)"
@@ -354,7 +354,7 @@ live_make_store_file() {
         return 1
     fi
     live_say "Making a file of $size MiB for persistent data: ${path#/run/overlay/}."
-    if getargbool 0 rd.live.cowfile.sparse; then
+    if live_arg_bool 0 rd.live.cowfile.sparse; then
         truncate -s "${size}M" "$new"
     else
         fallocate --length "${size}MiB" "$new" 2> /dev/null \
@@ -426,13 +426,13 @@ live_open_file_store() {
         live_problem="the system was not started from an ISO file, so there is no place for a file beside it"
         return 1
     fi
-    path=$(getarg rd.live.cowfile.path=)
+    path=$(live_arg rd.live.cowfile.path=)
     path=${path:-live_system.cow}
     live_check_path "$path" || return
     path=/run/overlay/isoscan/${path#/}
     [ -n "$live_readonly" ] || live_open_carrier || return
     live_open_store_file "$path" && return
-    [ -z "$live_readonly" ] && [ -f "$path" ] && getargbool 0 rd.live.overlay.reset || return
+    [ -z "$live_readonly" ] && [ -f "$path" ] && live_arg_bool 0 rd.live.overlay.reset || return
     live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
     rm -f "$path"
     live_open_store_file "$path"
@@ -494,7 +494,7 @@ live_open_named_store() {
     live_upper=/run/overlay/place$path
     live_work=${live_upper%/*}/ovlwork
     [ -n "$live_readonly" ] || mkdir -p "$live_upper" "$live_work"
-    if [ -z "$live_readonly" ] && { getargbool 0 rd.live.overlay.reset || getargbool 0 rd.overlay.reset; }; then
+    if [ -z "$live_readonly" ] && { live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset; }; then
         live_empty_store
     fi
     live_note store "$device:$path"
@@ -506,12 +506,12 @@ live_open_named_store() {
 live_wanted_store() {
     local place
     # dracut's overlayfs-crypt: the device, and options after a comma.
-    place=$(getarg rd.overlay.crypt=)
+    place=$(live_arg rd.overlay.crypt=)
     place=${place%%,*}
-    [ -n "$place" ] || place=$(getarg rd.overlay=)
+    [ -n "$place" ] || place=$(live_arg rd.overlay=)
     case "$place" in
         LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/*) ;;
-        *) place=$(getarg rd.live.overlay=) ;;
+        *) place=$(live_arg rd.live.overlay=) ;;
     esac
     case "$place" in
         LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/*)
@@ -520,8 +520,8 @@ live_wanted_store() {
             ;;
         none | None | NONE) return ;;
     esac
-    getargbool 0 rd.live.overlay.persistent || return
-    place=$(getarg rd.live.overlay.persistent=)
+    live_arg_bool 0 rd.live.overlay.persistent || return
+    place=$(live_arg rd.live.overlay.persistent=)
     case "$place" in
         partition | file) echo "$place" ;;
         *) echo auto ;;
@@ -536,7 +536,7 @@ live_open_store() {
     live_readonly=
     live_explicit=
     live_problem="this image keeps no data (persistence: auto makes one that does)"
-    if getargbool 0 rd.live.overlay.readonly || getargbool 0 rd.overlay.readonly; then live_readonly=yes; fi
+    if live_arg_bool 0 rd.live.overlay.readonly || live_arg_bool 0 rd.overlay.readonly; then live_readonly=yes; fi
     mkdir -p "$live_store"
     case "$wanted" in
         named*) live_open_named_store "${wanted#named }" && return ;;

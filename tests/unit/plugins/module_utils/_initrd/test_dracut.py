@@ -124,7 +124,7 @@ def test_missing_program_fails_with_its_package() -> None:
     ],
 )
 def test_only_declared_parts_are_configured(features: LiveFeatures, parts: str) -> None:
-    assert DracutPlan(features).configuration() == f'live_overlay_parts="{parts}"\n'
+    assert DracutPlan(features).configuration().splitlines()[0] == f'live_overlay_parts="{parts}"'
 
 
 def test_what_changes_only_the_command_line_makes_no_new_initrd() -> None:
