@@ -36,7 +36,11 @@ options:
     description: Version of the kernel to use when several are installed. The default is the newest.
     type: str
   modules:
-    description: Further dracut modules that must be in the initrd.
+    description:
+      - Further dracut modules that must be in the initrd.
+      - Without any, and without O(dracut_modules), what dracut adds only because its programs are installed is left out
+        unless a live feature needs it, such as the network, LVM, software RAID and encryption. A configuration file of
+        the image that asks for modules (C(add_dracutmodules) in C(dracut.conf(5))) keeps them, too.
     type: list
     elements: str
     default: []

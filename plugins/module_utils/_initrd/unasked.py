@@ -32,8 +32,10 @@ _NETWORK = (
     "qemu-net",
     "systemd-networkd",
 )
-# Roots on volumes and on software RAID.
-_VOLUMES = ("dmraid", "lvm", "mdraid", "multipath")
+# Roots on volumes, on software RAID and on units of a storage network.
+_VOLUMES = ("dmraid", "lunmask", "lvm", "mdraid", "multipath")
+# Folders of the host of a virtual machine.
+_SHARED_FOLDERS = ("virtfs", "virtiofs")
 _ENCRYPTION = ("crypt", "systemd-cryptsetup")
 
 
@@ -44,7 +46,7 @@ def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
     # What the user has prepared may be on anything.
     prepared = store is not None and store.mode == "device"
     device_mapper = features.flags == "dmsquash" or features.overlay_type == "device-mapper" or encrypted or prepared
-    found: list[str] = []
+    found = [*_SHARED_FOLDERS]
     if not features.network_boot:
         found += _NETWORK
     if not prepared:

@@ -57,7 +57,7 @@ class RootTree(Stage):
     """
 
     name = "live_rootfs"
-    format_version = 2
+    format_version = 3
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ type getarg > /dev/null 2>&1 || . /lib/dracut-lib.sh
 # Asking dracut starts two programs each time. Most of what is asked for is not there, which needs none.
 live_parameters=$(getcmdline)
 
-# live_arg NAME=: the value of a kernel parameter, as getarg has it.
+# live_arg NAME=: the value of a kernel parameter, as of getarg.
 live_arg() {
     case "$live_parameters" in
         *"$1"*) getarg "$1" ;;
@@ -31,7 +31,7 @@ live_arg() {
     esac
 }
 
-# live_arg_bool DEFAULT NAME: whether it is on, as getargbool has it.
+# live_arg_bool DEFAULT NAME: whether it is on, as of getargbool.
 live_arg_bool() {
     case "$live_parameters" in
         *"$2"*) getargbool "$1" "$2" ;;
