@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import typing as t
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys import BEGIN, armored
-from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import WatchedAction
+from ansible_collections.liveforge.images.plugins.plugin_utils._module_here import PROFILE, ModuleHere
+from ansible_collections.liveforge.images.plugins.plugin_utils._watched_action import PAUSE_HERE, WatchedAction
 
 # Options of each module whose items name something on the controller (key ``src``).
 SHIPPED = {
@@ -51,13 +54,13 @@ class StageAction(WatchedAction):
             raise AnsibleActionFail(str(problem)) from problem
         arguments.update(self.tied_to_controller())
         if self._task.check_mode:
-            result = self._execute_module(module_args=arguments, task_vars=variables)
+            result = self.execute(arguments, variables)
             # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.
             return {**result, "foreseen": result.get("changed", False)}
         background, self._task.async_val = self._task.async_val, 0
         if background or not self.runs_here():
             # Most runs of a scheduled job find nothing to do: that takes one module run, and no job.
-            decided = self._execute_module(module_args={**arguments, "decide_only": True}, task_vars=variables)
+            decided = self.execute({**arguments, "decide_only": True}, variables)
             if decided.get("failed") or not decided.get("changed"):
                 return decided
         if background:
@@ -69,6 +72,31 @@ class StageAction(WatchedAction):
             self._ship(arguments["dest"], sources, variables, result["missing_inputs"])
             result = self.run_watched(arguments, variables)
         return result
+
+    def execute(
+        self,
+        arguments: dict[str, t.Any],
+        variables: dict[str, t.Any],
+        meanwhile: t.Callable[[], None] | None = None,
+    ) -> dict[str, t.Any]:
+        """As for all modules, but in a child of this process where that makes no difference."""
+        if not self._is_same_python(variables):
+            return super().execute(arguments, variables, meanwhile)
+        arguments = dict(arguments)
+        self._update_module_args(self._task.action, arguments, variables)
+        with tempfile.TemporaryDirectory(dir=C.DEFAULT_LOCAL_TMP) as folder:
+            module = ModuleHere(self._task.action.rpartition(".")[2], arguments, folder)
+            ended = module.wait(PAUSE_HERE, meanwhile or (lambda: None))
+        return self._parse_returned_data(ended, PROFILE)
+
+    def _is_same_python(self, variables: t.Mapping[str, t.Any]) -> bool:
+        """Whether Ansible would run the module on this host, as this user, with this Python in this environment."""
+        return (
+            self.runs_here()
+            and (self._connection.become is None or os.geteuid() == 0)
+            and self._templar.template(variables.get("ansible_python_interpreter")) == sys.executable
+            and not self._compute_environment_string()
+        )
 
     def _describe_sources(self, arguments: dict[str, t.Any]) -> dict[str, str]:
         """Replace what lies on the controller by its description in ``arguments``; returns archive identity → path."""

@@ -32,7 +32,7 @@ _QUIET_LIMIT = 30
 _RESULT_DELAY = 10
 # Seconds between two looks at a module, at most: over a network, and on the controller itself.
 _LONGEST_PAUSE = 5.0
-_PAUSE_HERE = 0.5
+PAUSE_HERE = 0.5
 # How the file of a job begins until its module has ended (async_wrapper of ansible-core).
 _JOB_RUNS = '{"started":'
 
@@ -49,6 +49,30 @@ class WatchedAction(ActionBase):
         if self._connection.transport != "local":
             return False
         return self._connection.become is None or self.get_become_option("become_user") in (None, "root")
+
+    def execute(
+        self,
+        arguments: dict[str, t.Any],
+        variables: dict[str, t.Any],
+        meanwhile: t.Callable[[], None] | None = None,
+    ) -> dict[str, t.Any]:
+        """Run the module to its end while this process waits for it.
+
+        Args:
+            arguments: the module's options.
+            variables: those of the task.
+            meanwhile: called twice a second until then, or None.
+        """
+        if meanwhile is None:
+            return self._execute_module(module_args=arguments, task_vars=variables)
+        has_ended = threading.Event()
+        watcher = threading.Thread(target=_repeat_until, args=(has_ended, meanwhile), daemon=True)
+        watcher.start()
+        try:
+            return self._execute_module(module_args=arguments, task_vars=variables)
+        finally:
+            has_ended.set()
+            watcher.join()
 
     def tied_to_controller(self) -> dict[str, t.Any]:
         """The option that makes a module on this very host end with ansible-playbook."""
@@ -74,15 +98,12 @@ class WatchedAction(ActionBase):
         # Ansible removes what is in this folder when it ends, however that comes about.
         folder = tempfile.mkdtemp(dir=C.DEFAULT_LOCAL_TMP)
         progress_file = os.path.join(folder, "progress")
-        has_ended = threading.Event()
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
-        watcher = threading.Thread(target=_show_until, args=(has_ended, progress_file, shown), daemon=True)
-        watcher.start()
         try:
-            return self._execute_module(module_args={**arguments, "progress_file": progress_file}, task_vars=variables)
+            return self.execute(
+                {**arguments, "progress_file": progress_file}, variables, lambda: _show_file(progress_file, shown)
+            )
         finally:
-            has_ended.set()
-            watcher.join()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, arguments: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -113,7 +134,7 @@ class WatchedAction(ActionBase):
 
     def _follow(self, job: _Job, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
-        longest_pause = _PAUSE_HERE if self._connection.transport == "local" else _LONGEST_PAUSE
+        longest_pause = PAUSE_HERE if self._connection.transport == "local" else _LONGEST_PAUSE
         pause = 0.2
         last_answer = last_status = time.monotonic()
         while True:
@@ -209,13 +230,17 @@ def _progress(reported: str) -> dict[str, t.Any] | None:
         return None
 
 
-def _show_until(has_ended: threading.Event, progress_file: str, shown: _Shown) -> None:
-    """Show what is in a progress file of this host until a module has ended."""
-    while not has_ended.wait(_PAUSE_HERE):
-        with contextlib.suppress(OSError), open(progress_file, encoding="utf-8") as stream:
-            progress = _progress(stream.read())
-            if progress is not None:
-                shown.show(progress)
+def _show_file(progress_file: str, shown: _Shown) -> None:
+    """Show what is in a progress file of this host."""
+    with contextlib.suppress(OSError), open(progress_file, encoding="utf-8") as stream:
+        progress = _progress(stream.read())
+        if progress is not None:
+            shown.show(progress)
+
+
+def _repeat_until(has_ended: threading.Event, action: t.Callable[[], None]) -> None:
+    while not has_ended.wait(PAUSE_HERE):
+        action()
 
 
 class _Shown:
