@@ -449,6 +449,11 @@ boot_content:
   description: SHA-256 over that part of the tree that an initrd can be made from.
   returned: when the tree exists
   type: str
+packaged_content:
+  description: SHA-256 over that part of the tree that lists of packages and their verification are made from. Of an
+    image with a base, that part of what it adds.
+  returned: when the tree exists
+  type: str
 packages:
   description: Version of every installed package, by name.
   returned: when the tree exists

@@ -28,7 +28,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import Sta
 SUFFIX = ".json"
 COMPANIONS = ("packages", "verified", "changes")
 # The inputs that the lists of packages, verification and changelogs are made from.
-_LISTED = ("rootfs", "base", "tools")
+_LISTED = ("packaged", "base", "tools")
 _SCHEMA = 1
 
 
@@ -81,8 +81,10 @@ class ResultStage(Stage):
         return {suffix: f"{self.output.removesuffix(SUFFIX)}.{suffix}" for suffix in COMPANIONS}
 
     def inputs(self) -> dict[str, t.Any]:
+        artifacts = {name: input_artifact(path, self.foreseen) for name, path in self.artifacts.items()}
         self._inputs = {
-            **{name: input_artifact(path, self.foreseen) for name, path in self.artifacts.items()},
+            **artifacts,
+            "packaged": _packaged(self.artifacts["rootfs"], artifacts["rootfs"]["content"]),
             "image": self.image,
             # It is part of what is written.
             "iso_file": os.path.basename(self.artifacts["iso"]),
@@ -169,6 +171,14 @@ class ResultStage(Stage):
             },
             "fingerprints": {name: stamp.fingerprint for name, stamp in stamps.items() if stamp is not None},
         }
+
+
+def _packaged(root: str, content: str) -> str:
+    """Digest of what of a tree the lists are made from; that of the whole tree, when no more is known of it."""
+    stamp = Stamp.load(root)
+    if stamp is None or stamp.output["content"] != content:
+        return content
+    return str(stamp.facts.get("packaged_content", content))
 
 
 def _write(path: str, content: t.Iterable[bytes]) -> None:

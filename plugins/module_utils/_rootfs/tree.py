@@ -21,6 +21,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_plac
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packaged_places import packaged_places
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, run_script
@@ -124,17 +125,24 @@ class RootTree(Stage):
         if isinstance(self.packages, LayerPackages):
             with stacked(self.output, [self.packages.base], upper=work.target) as root:
                 facts = self._finish(work, root)
+                is_packaged = packaged_places(root)
             reduce_layer(work.target, self.packages.base)
         else:
             facts = self._finish(work, work.target)
+            is_packaged = packaged_places(work.target)
         if self.source_date_epoch is not None:
             limit_times(work.target, self.source_date_epoch)
         forget_others(self.output, self._shipped())
         work.progress.step("reading the finished tree")
-        work.content, boot_content = tree_contents(work.target, [None, is_boot_place])
+        work.content, boot_content, packaged = tree_contents(work.target, [None, is_boot_place, is_packaged])
         if isinstance(self.packages, LayerPackages):
             boot_content = fingerprint([self.packages.base_artifact("boot_")["content"], boot_content])
-        return {"boot_fingerprint": self._boot_fingerprint(), "boot_content": boot_content, **facts}
+        return {
+            "boot_fingerprint": self._boot_fingerprint(),
+            "boot_content": boot_content,
+            "packaged_content": packaged,
+            **facts,
+        }
 
     def _finish(self, work: Work, root: str) -> dict[str, t.Any]:
         """Configure the tree at ``root``, and return what can be known of it only there."""
