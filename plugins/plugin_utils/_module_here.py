@@ -19,6 +19,7 @@ import sys
 import traceback
 import typing as t
 
+from ansible.module_utils import _internal
 from ansible.module_utils.common.json import Direction, get_module_encoder
 
 # How options and results are written, unless a module is told otherwise.
@@ -73,6 +74,8 @@ def _run(main: t.Callable[[], t.Any], command: list[str], writing: int) -> t.NoR
     """Be the module: the child never returns to what its parent was doing."""
     status = 1
     try:
+        # By this Ansible tells whether warnings are shown, or are part of the result as with any module.
+        _internal.is_controller = False
         sys.argv = command
         sys.stdout = sys.stderr = open(writing, "w", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         try:

@@ -138,7 +138,7 @@ class PackageTree(Stage):
             "recommends": self.recommends,
             "architecture": self.architecture,
             "post_bootstrap_scripts": [script.identity for script in self.scripts],
-            "tools": {"mmdebstrap": tool_version("mmdebstrap")},
+            "tools": {"mmdebstrap": _mmdebstrap_version()},
             **self._rare_inputs(),
         }
 
@@ -351,6 +351,13 @@ class PackageTree(Stage):
         not checked must not get into other builds.
         """
         return any(repository.trusted for repository in self.repositories)
+
+
+def _mmdebstrap_version() -> str:
+    """What ``mmdebstrap --version`` says, which takes a while, since it asks for all settings of apt first."""
+    with open(find_tool("mmdebstrap"), encoding="utf-8", errors="replace") as stream:
+        found = re.search(r"^our \$VERSION = '([^']+)';$", stream.read(), re.MULTILINE)
+    return f"mmdebstrap {found[1]}" if found else tool_version("mmdebstrap")
 
 
 def validate_packages(options: t.Mapping[str, t.Sequence[str]], excluded: t.Sequence[str]) -> None:

@@ -31,15 +31,16 @@ class Made(Stage):
 
     name = "made"
 
-    def __init__(self, output: pathlib.Path, text: str) -> None:
+    def __init__(self, output: pathlib.Path, text: str, unpackaged: str) -> None:
         super().__init__(str(output))
         self.text = text
+        self.unpackaged = unpackaged
 
     def validate(self) -> None:
         """Anything will do."""
 
     def inputs(self) -> dict[str, t.Any]:
-        return {"text": self.text}
+        return {"text": self.text, "unpackaged": self.unpackaged}
 
     def build(self, work: Work) -> dict[str, t.Any]:
         target = pathlib.Path(work.target)
@@ -49,8 +50,9 @@ class Made(Stage):
             folder = target / "usr/share/doc" / self.text
             folder.mkdir(parents=True)
             (folder / "changelog.gz").write_bytes(gzip.compress(b"a change\n"))
-        else:
-            target.write_text(self.text)
+            (target / "unpackaged").write_text(self.unpackaged)
+            return {"packaged_content": f"of {self.text}"}
+        target.write_text(self.text)
         return {}
 
 
@@ -62,8 +64,8 @@ class Image:
         for name in ("rootfs", "boot", "squashfs", "iso"):
             self.make(name, "first")
 
-    def make(self, name: str, text: str) -> None:
-        StageRun(Made(self.folder / name, text), lock_timeout=0).execute()
+    def make(self, name: str, text: str, unpackaged: str = "") -> None:
+        StageRun(Made(self.folder / name, text, unpackaged), lock_timeout=0).execute()
 
     def write(self, *, force: bool = False) -> dict[str, t.Any]:
         stage = ResultStage(
@@ -121,6 +123,23 @@ def test_another_tree_has_other_lists(image: Image, looks: list[str]) -> None:
     image.write()
     assert len(looks) == 2
     assert image.lists()["packages"].startswith("second|")
+
+
+def test_another_tree_with_the_same_packages_keeps_the_lists(image: Image, looks: list[str]) -> None:
+    before, lists = image.write(), image.lists()
+    image.make("rootfs", "first", unpackaged="a greeting")
+    after = image.write()
+    assert len(looks) == 1
+    assert image.lists() == lists
+    assert after["fingerprints"]["rootfs"] != before["fingerprints"]["rootfs"]
+
+
+def test_a_tree_changed_by_hand_is_listed_again(image: Image, looks: list[str]) -> None:
+    image.write()
+    (image.folder / "rootfs/var/lib/dpkg/status").write_text(STATUS.format(name="third"))
+    image.write()
+    assert len(looks) == 2
+    assert image.lists()["packages"].startswith("third|")
 
 
 def test_a_damaged_list_is_made_again(image: Image, looks: list[str]) -> None:
