@@ -33,9 +33,12 @@ class ModuleHere:
         name: the module, such as ``live_iso``.
         arguments: its options, with those that Ansible itself adds.
         folder: a folder that only this user can read, for a file with the options; whoever made it removes it.
+        environment: variables in place of those of this process.
     """
 
-    def __init__(self, name: str, arguments: t.Mapping[str, t.Any], folder: str) -> None:
+    def __init__(
+        self, name: str, arguments: t.Mapping[str, t.Any], folder: str, environment: t.Mapping[str, str]
+    ) -> None:
         module = importlib.import_module(f"ansible_collections.liveforge.images.plugins.modules.{name}")
         path = os.path.join(folder, "arguments")
         with open(path, "w", encoding="utf-8") as stream:
@@ -45,6 +48,7 @@ class ModuleHere:
         self._child = os.fork()
         if self._child == 0:
             os.close(reading)
+            os.environ.update(environment)
             _run(module.main, [name, path], writing)
         os.close(writing)
         self._reading = reading

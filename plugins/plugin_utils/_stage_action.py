@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -79,13 +80,15 @@ class StageAction(WatchedAction):
         variables: dict[str, t.Any],
         meanwhile: t.Callable[[], None] | None = None,
     ) -> dict[str, t.Any]:
-        """As for all modules, but in a child of this process where that makes no difference."""
+        """As for all modules, but in a child of this process where user and Python are the same."""
         if not self._is_same_python(variables):
             return super().execute(arguments, variables, meanwhile)
         arguments = dict(arguments)
         self._update_module_args(self._task.action, arguments, variables)
+        # As become does it.
+        environment = {} if self._connection.become is None else {"HOME": pwd.getpwuid(os.geteuid()).pw_dir}
         with tempfile.TemporaryDirectory(dir=C.DEFAULT_LOCAL_TMP) as folder:
-            module = ModuleHere(self._task.action.rpartition(".")[2], arguments, folder)
+            module = ModuleHere(self._task.action.rpartition(".")[2], arguments, folder, environment)
             ended = module.wait(PAUSE_HERE, meanwhile or (lambda: None))
         return self._parse_returned_data(ended, PROFILE)
 

@@ -27,10 +27,15 @@ Run = t.Callable[..., dict[str, t.Any]]
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Run:
     """Runs a function as the module that it is in."""
 
-    def run(main: t.Callable[[], t.Any], meanwhile: t.Callable[[], None] = lambda: None, **options: t.Any) -> t.Any:
+    def run(
+        main: t.Callable[[], t.Any],
+        meanwhile: t.Callable[[], None] = lambda: None,
+        environment: t.Mapping[str, str] | None = None,
+        **options: t.Any,
+    ) -> t.Any:
         module = types.SimpleNamespace(main=main)
         monkeypatch.setitem(sys.modules, "ansible_collections.liveforge.images.plugins.modules.made_here", module)
-        return ModuleHere("made_here", options, str(tmp_path)).wait(0.05, meanwhile)
+        return ModuleHere("made_here", options, str(tmp_path), environment or {}).wait(0.05, meanwhile)
 
     return run
 
@@ -76,6 +81,14 @@ def test_progress_can_be_shown_meanwhile(run: Run) -> None:
     seen: list[float] = []
     run(lambda: time.sleep(0.4), lambda: seen.append(time.monotonic()))
     assert 2 <= len(seen) <= 8
+
+
+def test_a_module_gets_another_environment(run: Run) -> None:
+    def main() -> t.NoReturn:
+        module = AnsibleModule({"place": {"type": "path"}})
+        module.exit_json(place=module.params["place"])
+
+    assert json.loads(run(main, environment={"HOME": "/home/other"}, place="~/x")["stdout"])["place"] == "/home/other/x"
 
 
 def test_what_a_module_does_to_its_process_stays_there(run: Run, tmp_path: pathlib.Path) -> None:
