@@ -140,7 +140,8 @@ class SquashfsStage(Stage):
     def _expected_size(self) -> int:
         """Bytes of the image: as well as the last one was compressed, or else the least that is possible."""
         stamp = Stamp.load(self.output)
-        if stamp is None or stamp.facts.get("compression") != self._compression_facts():
+        # Of a layer with next to nothing in it, the ratio is 0.
+        if stamp is None or stamp.facts.get("compression") != self._compression_facts() or not stamp.facts["ratio"]:
             return self._scan.data // _BEST_RATIO
         return int(self._scan.size / stamp.facts["ratio"])
 
