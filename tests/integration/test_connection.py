@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import typing as t
 import pytest
 
 import playbook
+from integration import torture_tree
 
 
 class SshServer:
@@ -159,6 +161,35 @@ def test_home_of_the_caller_need_not_be_that_of_the_user(tmp_path: pathlib.Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "squashfs.img").exists()
     assert list((home / ".ansible_async").iterdir()) == []
+
+
+def test_on_the_controller_a_stage_says_the_same_in_a_child_as_by_another_python(tmp_path: pathlib.Path) -> None:
+    """An environment is one of the reasons to start a Python of its own."""
+    for name in ("usr", "proc", "sys", "dev", "run", "tmp"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+    secret = tmp_path / "tree/usr/secret"
+    secret.touch()
+    os.setxattr(secret, torture_tree.ACL, torture_tree.acl(4, 4, 4, 4))
+    image = tmp_path / "squashfs.img"
+    pack = {"root": str(tmp_path / "tree"), "dest": str(image)}
+    tasks = [
+        {"liveforge.images.live_squashfs": pack},
+        {"liveforge.images.live_squashfs": pack},
+        {"liveforge.images.live_squashfs": {"root": "/nowhere", "dest": f"{image}.2"}, "ignore_errors": True},
+        {"liveforge.images.live_squashfs": {"dest": str(image)}, "ignore_errors": True},
+    ]
+    said = []
+    for environment in ({}, {"ANY": "thing"}):
+        play = {"hosts": "localhost", "gather_facts": False, "become": True, "environment": environment}
+        (tmp_path / "play.json").write_text(json.dumps([{**play, "tasks": tasks}]))
+        for path in (image, pathlib.Path(f"{image}.stage.json")):
+            path.unlink(missing_ok=True)
+        done = playbook.run([playbook.PROGRAM, "--diff", "-v", str(tmp_path / "play.json")])
+        assert "ok=4    changed=1" in done.stdout, done.stdout
+        assert "usr/secret" in done.stdout
+        # Times, and how long it took.
+        said.append(re.sub(r'\d{4}-\d\d-\d\dT[\d:]+Z|"duration": [\d.]+|, column \d+.*', "", done.stdout))
+    assert said[0] == said[1]
 
 
 def _wait_for(text: str, log: pathlib.Path, seconds: float) -> None:

@@ -207,6 +207,13 @@ def test_check_run_check_run(workspace: pathlib.Path) -> None:
     assert not pack(workspace, processors=1, memory=64)["changed"]
 
 
+def test_a_tree_with_next_to_nothing_in_it_is_packed_again(workspace: pathlib.Path) -> None:
+    (workspace / "root/usr/data").unlink()
+    assert pack(workspace)["ratio"] == 0
+    (workspace / "root/etc/hostname").write_text("other\n")
+    assert pack(workspace)["changed"]
+
+
 def test_reason_names_what_changed(workspace: pathlib.Path) -> None:
     pack(workspace)
     (workspace / "root/etc/hostname").write_text("other\n")
