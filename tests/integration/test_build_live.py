@@ -107,6 +107,25 @@ def test_overlay_byte_reruns_what_depends_on_it_as_foreseen(
     assert run.results[0]["stages"]["rootfs"]["reason"] == "changed: overlays.0.entries./etc/greeting"
 
 
+def test_packages_are_verified_again_when_something_of_theirs_changed(
+    first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
+) -> None:
+    beside = workspace / NAME / f"{NAME}.x86_64-1.0.0"
+    verified, log = pathlib.Path(f"{beside}.verified"), pathlib.Path(f"{beside}.json.log")
+    issue = workspace / "overlay/etc/issue"
+    issue.write_text("not that of base-files\n")
+    try:
+        for greeting, again in (("salut\n", True), ("servus\n", False)):
+            (workspace / "overlay/etc/greeting").write_text(greeting)
+            run = playbook.build([image], workspace)
+            assert run.status == 0, run.output[-4000:]
+            assert run.stages()["result"]
+            assert "/etc/issue" in verified.read_text()
+            assert ("dpkg --verify" in log.read_text()) is again
+    finally:
+        issue.unlink()
+
+
 def test_menu_change_reruns_the_iso_alone(
     first: playbook.Run, workspace: pathlib.Path, image: dict[str, t.Any]
 ) -> None:
