@@ -25,6 +25,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import (
     file_sha256,
     fingerprint,
     tree_content,
+    walk,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
@@ -308,15 +309,47 @@ def former_size(output: str) -> int | None:
     return None if stamp is None else int(stamp.output["size"] * 1.1)
 
 
-def require_space(folder: str, needed: int, what: str) -> None:
-    """Raise StageError unless the file system of ``folder`` has ``needed`` bytes free for ``what``."""
+def require_space(folder: str, needed: int, what: str, expendable: t.Sequence[str] = ()) -> list[str]:
+    """Raise StageError unless the file system of ``folder`` has ``needed`` bytes free for ``what``, or can have them.
+
+    Args:
+        folder: where the space is needed.
+        needed: bytes.
+        what: for the message.
+        expendable: files and trees there that are going to be replaced. As many of them as necessary are removed, in
+            this order, but none when even all of them would not do.
+
+    Returns:
+        Those that were removed.
+    """
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
+    gone = []
+    for path in expendable:
+        if free >= needed:
+            break
+        if os.path.lexists(path):
+            free += disk_usage(path)
+            gone.append(path)
     if free < needed:
-        raise StageError(
-            f"Not enough space in {folder} for {what}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free, so "
-            f"{(needed - free) / 1e6:.0f} MB are missing. Free some space there or choose another directory.",
-            path=folder,
-            needed=needed,
-            free=free,
-        )
+        raise lack_of_space(folder, needed, free, what)
+    for path in gone:
+        remove(path)
+    return gone
+
+
+def lack_of_space(folder: str, needed: int, free: int, what: str) -> StageError:
+    """The error that says how much space is missing; its details tell it from others by ``needed``."""
+    return StageError(
+        f"Not enough space in {folder} for {what}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free, so "
+        f"{(needed - free) / 1e6:.0f} MB are missing. Free some space there or choose another directory.",
+        path=folder,
+        needed=needed,
+        free=free,
+    )
+
+
+def disk_usage(path: str) -> int:
+    """Bytes that a file or tree takes on disk, hard links counted once."""
+    entries = [os.lstat(path), *(status for dummy, status in walk(path))] if os.path.isdir(path) else [os.lstat(path)]
+    return sum({(entry.st_dev, entry.st_ino): entry.st_blocks * 512 for entry in entries}.values())

@@ -12,9 +12,10 @@ version_added: 0.1.0
 description:
   - Installs Debian or Ubuntu packages into an empty tree and configures it, without touching the system of the build
     host.
-  - The installed packages are a tree of their own, beside O(dest) with the suffix V(.packages). Changing anything
-    else than
-    packages and repositories copies that tree and configures it again, and installs nothing.
+  - The installed packages are kept, packed, beside O(dest) with the suffix V(.packages.tar.zst). Changing anything else
+    than packages and repositories unpacks and configures them again, and installs nothing.
+  - The former tree stays until the new one is whole, unless there is no room for both. Then it goes first, since it is
+    made again from what is kept.
   - Nothing of the build host gets into the tree. The machine ID is empty, SSH host keys are made when the image boots,
     package lists, caches and logs are gone.
   - The steps run in this order. Essential packages and O(bootstrap_packages), O(archives) of the phase V(bootstrap),
@@ -27,7 +28,7 @@ extends_documentation_fragment:
   - liveforge.images.stage.attributes
 requirements:
   - python >= 3.11 on the build host
-  - mmdebstrap, bubblewrap, util-linux on the build host
+  - mmdebstrap, bubblewrap, util-linux, tar, zstd on the build host
   - root (C(become))
 options:
   base:
@@ -482,6 +483,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration, archives
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
@@ -630,7 +633,8 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         packages: PackageTree | LayerPackages = _layer_packages(options, repositories)
     else:
         packages = PackageTree(
-            options["dest"] + ".packages",
+            options["dest"] + kept_tree.SUFFIX,
+            tree=partial_path(options["dest"]),
             repositories=_installed_from(repositories),
             packages=options["packages"],
             variant=options["variant"],
@@ -662,7 +666,8 @@ def _layer_packages(options: dict[str, t.Any], repositories: list[Repository]) -
     if archives(options, "bootstrap"):
         raise StageError("archives: phase bootstrap is over in the base. Move them there, or use phase image.")
     return LayerPackages(
-        options["dest"] + ".packages",
+        options["dest"] + kept_tree.SUFFIX,
+        tree=partial_path(options["dest"]),
         base=options["base"],
         repositories=_installed_from(repositories),
         packages=options["packages"],

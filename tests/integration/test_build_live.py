@@ -102,7 +102,7 @@ def test_overlay_byte_reruns_what_depends_on_it_as_foreseen(
         == {"rootfs": True, "dracut": False, "squashfs": True, "iso": True, "result": True}
     )
     assert run.changed == foreseen.changed
-    packages = workspace / NAME / "rootfs.packages"
+    packages = workspace / NAME / "rootfs.packages.tar.zst"
     assert packages.stat().st_mtime < (workspace / NAME / "squashfs.img").stat().st_mtime
     assert run.results[0]["stages"]["rootfs"]["reason"] == "changed: overlays.0.entries./etc/greeting"
 

@@ -161,9 +161,16 @@ def test_what_they_did_is_in_the_tree(tree: pathlib.Path) -> None:
 
 
 def test_nothing_of_the_interface_is_left(tree: pathlib.Path, workspace: pathlib.Path) -> None:
-    for root in (tree, workspace / "rootfs.packages"):
-        for place in (".kconfig", ".profile", "image"):
-            assert not os.path.lexists(root / place)
+    kept = subprocess.run(
+        ["tar", "--list", "--file", str(workspace / "rootfs.packages.tar.zst")],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert "./etc/" in kept
+    for place in (".kconfig", ".profile", "image"):
+        assert not os.path.lexists(tree / place)
+        assert not {f"./{place}", f"./{place}/"} & set(kept)
 
 
 def test_packages_are_removed_deleted_and_excluded(tree: pathlib.Path) -> None:

@@ -168,7 +168,7 @@ def test_a_build_from_a_lock_installs_it_whatever_is_newest(
 ) -> None:
     site.offer("2.0")
     result = build(workspace, lock)
-    assert not result.get("failed"), (workspace / "rootfs.packages.log").read_text()[-3000:]
+    assert not result.get("failed"), (workspace / "rootfs.packages.tar.zst.log").read_text()[-3000:]
     assert result["packages"]["site-tool"] == "1.0"
     assert build(workspace, lock)["changed"] is False
     # What it is made of comes from the lock, so locking it once more gives the same file.
@@ -213,9 +213,9 @@ def test_a_tampered_package_in_the_cache_is_not_used(
     cached = workspace / "cache/archives/site-tool_1.0_all.deb"
     cached.write_bytes((workspace / "site/site-tool_1.0_all.deb").read_bytes()[:-1] + b"x")
     result = build(workspace, lock, dest=str(workspace / "other"))
-    assert not result.get("failed"), (workspace / "other.packages.log").read_text()[-3000:]
+    assert not result.get("failed"), (workspace / "other.packages.tar.zst.log").read_text()[-3000:]
     assert result["packages"]["site-tool"] == "1.0"
-    subprocess.run(["rm", "-rf", str(workspace / "other"), str(workspace / "other.packages")], check=True)
+    subprocess.run(["rm", "-rf", str(workspace / "other"), str(workspace / "other.packages.tar.zst")], check=True)
 
 
 def test_a_package_that_the_lock_does_not_have(workspace: pathlib.Path, lock: pathlib.Path) -> None:

@@ -157,7 +157,7 @@ def test_nothing_of_the_host_or_the_build_is_left(tree: pathlib.Path) -> None:
 
 
 def test_secrets_are_not_written_down(tree: pathlib.Path, workspace: pathlib.Path) -> None:
-    for name in ("rootfs.stage.json", "rootfs.log", "rootfs.packages.stage.json", "rootfs.packages.log"):
+    for name in ("rootfs.stage.json", "rootfs.log", "rootfs.packages.tar.zst.stage.json", "rootfs.packages.tar.zst.log"):
         assert playbook.PASSWORD_HASH not in (workspace / name).read_text()
 
 
@@ -174,7 +174,7 @@ def test_second_run_changes_nothing_and_touched_sources_do_not_count(
 def test_overlay_byte_configures_again_but_installs_nothing(
     tree: pathlib.Path, workspace: pathlib.Path, declared: dict[str, t.Any]
 ) -> None:
-    installed = (workspace / "rootfs.packages.stage.json").read_text()
+    installed = (workspace / "rootfs.packages.tar.zst.stage.json").read_text()
     before = rootfs(workspace, **declared, _ansible_check_mode=True)
     (workspace / "overlay/etc/overlay-file").write_text("from the overlay!\n")
     foreseen = rootfs(workspace, **declared, _ansible_check_mode=True, _ansible_diff=True)
@@ -186,7 +186,7 @@ def test_overlay_byte_configures_again_but_installs_nothing(
     assert result["boot_content"] == before["boot_content"]
     assert "/etc/overlay-file" in foreseen["reason"]
     assert "/etc/overlay-file" in foreseen["diff"]["after"]
-    assert (workspace / "rootfs.packages.stage.json").read_text() == installed
+    assert (workspace / "rootfs.packages.tar.zst.stage.json").read_text() == installed
     assert (tree / "etc/overlay-file").read_text() == "from the overlay!\n"
 
 
@@ -195,7 +195,7 @@ def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: di
         "live_rootfs", {**SMALL, "dest": str(workspace / "again"), "packages": declared["packages"]}, workspace
     )
     assert not result.get("failed"), result
-    log = (workspace / "again.packages.log").read_text()
+    log = (workspace / "again.packages.tar.zst.log").read_text()
     assert "apt-get update" in log
     assert "Get:" not in log
 
@@ -300,7 +300,7 @@ def test_expired_repository_is_refused_unless_declared(workspace: pathlib.Path) 
     result = playbook.module("live_rootfs", {**options, "repositories": [declared]}, workspace)
     # It has no packages, but it was accepted.
     assert "has expired" not in result["msg"]
-    log = (workspace / "failing.packages.log").read_text()
+    log = (workspace / "failing.packages.tar.zst.log").read_text()
     assert "did not find any indices" in log, log
 
 

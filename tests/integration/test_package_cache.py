@@ -72,7 +72,7 @@ def build(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> dict[str, 
 
 def packages(workspace: pathlib.Path, name: str) -> list[tuple[str, str]]:
     """File name and SHA-256 of each installed package, as the signed lists have it."""
-    recorded = json.loads((workspace / f"{name}.packages.stage.json").read_text())["facts"]["archive"]["packages"]
+    recorded = json.loads((workspace / f"{name}.packages.tar.zst.stage.json").read_text())["facts"]["archive"]["packages"]
     return [
         (f"{package}_{data['version'].replace(':', '%3a')}_{data['architecture']}.deb", data["sha256"])
         for package, data in recorded.items()
@@ -80,7 +80,7 @@ def packages(workspace: pathlib.Path, name: str) -> list[tuple[str, str]]:
 
 
 def log(workspace: pathlib.Path, name: str) -> str:
-    return (workspace / f"{name}.packages.log").read_text()
+    return (workspace / f"{name}.packages.tar.zst.log").read_text()
 
 
 def sha256(path: pathlib.Path) -> str:
@@ -208,4 +208,4 @@ def test_space_is_checked_with_what_apt_says_before_anything_is_downloaded(
     assert result["failed"] and said, result
     needed, free, missing = (int(number) for number in said.groups())
     assert abs(needed - free - missing) <= 1 and free < 640 < needed < 3000
-    assert f"Not enough space in {small} for the tree of packages as large as apt says" in result["msg"]
+    assert f"Not enough space in {small} for the packages as large as apt says" in result["msg"]

@@ -182,7 +182,7 @@ def test_keys_work_where_apt_checks_signatures_as_its_own_user(
         os.chmod(folder, 0o755)
         result = rootfs(workspace, [declared[0]], dest=f"{folder}/rootfs")
         assert not result.get("failed"), result["msg"]
-        assert "performed unsandboxed" not in pathlib.Path(folder, "rootfs.packages.log").read_text()
+        assert "performed unsandboxed" not in pathlib.Path(folder, "rootfs.packages.tar.zst.log").read_text()
 
 
 def test_the_image_does_not_have_the_name_of_the_build_host(built: dict[str, t.Any], workspace: pathlib.Path) -> None:
@@ -198,7 +198,10 @@ def test_the_image_has_keys_and_sources_but_no_login(
     assert "Signed-By: /etc/apt/keyrings/site.gpg" in (apt / "sources.list.d/site.sources").read_text()
     later = (apt / "sources.list.d/later.sources").read_text()
     assert "URIs: http://later.example.org/debian" in later
-    for root in (workspace / "rootfs", workspace / "rootfs.packages"):
+    packages = workspace / "unpacked"
+    packages.mkdir()
+    subprocess.run(["tar", "-xf", str(workspace / "rootfs.packages.tar.zst"), "-C", str(packages)], check=True)
+    for root in (workspace / "rootfs", packages):
         found = subprocess.run(["grep", "-rlF", LOGIN[1], str(root)], stdout=subprocess.PIPE, text=True, check=False)
         assert found.stdout == ""
         assert list((root / "etc/apt/auth.conf.d").glob("*")) == []
@@ -236,7 +239,7 @@ def test_a_wrong_key_is_refused_and_trust_must_be_asked_for(
     assert "is not signed by a key of its keyring" in failed["msg"]
     trusted = [{name: value for name, value in declared[0].items() if name != "keys"} | {"trusted": True}]
     result = rootfs(workspace, trusted, dest=str(workspace / "other"))
-    assert not result.get("failed"), (workspace / "other.packages.log").read_text()[-3000:]
+    assert not result.get("failed"), (workspace / "other.packages.tar.zst.log").read_text()[-3000:]
     source = (workspace / "other/etc/apt/sources.list.d/site.sources").read_text()
     assert "Trusted: yes" in source and "Signed-By" not in source
     shutil.rmtree(workspace / "other")

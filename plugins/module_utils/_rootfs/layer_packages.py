@@ -14,6 +14,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import (
@@ -28,8 +29,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
     preferences,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, former_size, input_artifact
-from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, tree_size
 
 # Where the folder with lists, packages and configuration of apt appears inside the tree.
 _APT = "/run/liveforge-apt"
@@ -41,7 +42,8 @@ class LayerPackages(Stage):
     apt of the build host downloads them, since nothing inside the tree has a network; apt of the base installs them.
 
     Args:
-        output: the layer.
+        output: the packed layer.
+        tree: where the layer is made, and left for whoever builds on it.
         base: the base's root tree, made by live_rootfs.
         repositories: where packages come from: those of the base.
         packages: what to install that the base does not declare.
@@ -59,6 +61,7 @@ class LayerPackages(Stage):
         self,
         output: str,
         *,
+        tree: str,
         base: str,
         repositories: t.Sequence[Repository],
         packages: t.Sequence[str],
@@ -70,6 +73,7 @@ class LayerPackages(Stage):
         source_date_epoch: int | None,
     ) -> None:
         super().__init__(output, source_date_epoch)
+        self.tree = tree
         self.base = base
         self.repositories = list(repositories)
         self.packages = sorted(set(packages))
@@ -121,7 +125,8 @@ class LayerPackages(Stage):
         return []
 
     def preflight(self) -> None:
-        find_tool("bwrap")
+        for tool in ("bwrap", *kept_tree.TOOLS):
+            find_tool(tool)
         if not os.path.isdir(self.base) or Stamp.load(self.base) is None:
             raise StageError(
                 f"base: {self.base} is not there, or nothing is recorded of how it was made. Build it with live_rootfs."
@@ -136,21 +141,18 @@ class LayerPackages(Stage):
             )
         self._cache.prepare()
 
-    def expected_size(self) -> int:
-        """Bytes that the layer is going to need, as far as an earlier build tells."""
-        return former_size(self.output) or 0
-
     def build(self, work: Work) -> dict[str, t.Any]:
-        os.mkdir(work.target, 0o755)
+        os.mkdir(self.tree, 0o755)
         if self.packages:
             folder = scratch_folder(self.output, "apt")
             try:
-                with stacked(self.output, [self.base], upper=work.target) as root:
+                with stacked(self.output, [self.base], upper=self.tree) as root:
                     self._install(work, root, folder)
             finally:
                 remove(folder)
-            reduce_layer(work.target, self.base)
-        return {}
+            reduce_layer(self.tree, self.base)
+        kept_tree.pack(self.tree, work.target, work.run)
+        return {"tree_size": tree_size(self.tree)}
 
     def _install(self, work: Work, root: str, folder: str) -> None:
         lists, archives = os.path.join(folder, "lists"), os.path.join(folder, "archives")
@@ -173,10 +175,15 @@ class LayerPackages(Stage):
         )
         install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *self.packages]
         listing = work.run.run(
-            ["apt-get", "-qq", "--option=Acquire::ForceHash=SHA256", "--print-uris", *install],
+            ["apt-get", "--quiet", "--option=Acquire::ForceHash=SHA256", "--print-uris", *install],
             task="choosing packages",
             extra_environment=outside,
             hint=hint,
+        )
+        require_space(
+            os.path.dirname(self.output),
+            self._cache.space_for(listing),
+            "the packages as large as apt says, a packed copy of them, and the downloads",
         )
         for name in self._cache.take_packages(listing, archives):
             work.run.note(f"{name} in the cache was damaged, and was downloaded again")

@@ -26,12 +26,15 @@ _PARTIAL = re.compile(r"\..*\.partial\Z")
 # A copy into the cache takes seconds; one as old as this belongs to a build that was killed.
 _STALE_SECONDS = 86400
 
+# The packages are installed, and then packed, which makes less than four tenths of them.
+PACKED_COPY = 1.4
+
 # Brings the packages that apt is going to want in, each after a check against the digest that apt prints of it.
-# Arguments: the tree, the cache's packages, the file for the names of damaged ones, the names to install. The list of
-# wanted packages may be too short, which costs a download and nothing else.
+# Arguments: the tree, the cache's packages, the file for the names of damaged ones, PACKED_COPY, the names to install.
+# The list of wanted packages may be too short, which costs a download and nothing else.
 _FETCH = r"""#!/bin/sh
-root=$1 cache=$2 damaged=$3
-shift 3
+root=$1 cache=$2 damaged=$3 copies=$4
+shift 4
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 archives=$root/var/cache/apt/archives
 said=$damaged.update
@@ -47,8 +50,8 @@ wanted=$damaged.wanted
     apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
     apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' "$@" || :
 } >"$wanted" 2>/dev/null
-# The packages are unpacked, copied and configured; what is downloaded stays in the cache.
-needs=$(awk -v cache="$cache" '
+# What is downloaded stays in the cache.
+needs=$(awk -v cache="$cache" -v copies="$copies" '
     /^\047/ && !seen[$2]++ {
         file = cache "/" $2
         if ((getline line <file) < 0) download += $3; else close(file)
@@ -57,7 +60,7 @@ needs=$(awk -v cache="$cache" '
         gsub(/,/, "", $4)
         installed = $4 * ($5 ~ /^k/ ? 1e3 : $5 ~ /^M/ ? 1e6 : $5 ~ /^G/ ? 1e9 : 1)
     }
-    END { printf "%.0f", 2 * installed + download }' "$wanted")
+    END { printf "%.0f", copies * installed + download }' "$wanted")
 has=$(df --block-size=1 --output=avail "$root" | tail -n 1 | tr -d ' ')
 if [ "$needs" -gt "$has" ]; then
     echo "space: needs $needs has $has"
@@ -66,7 +69,12 @@ fi
 sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)$/\2 \1/p" "$wanted" | sort -u |
 while read -r digest name; do
     [ -f "$cache/$name" ] || continue
-    ln "$cache/$name" "$archives/" 2>/dev/null || cp "$cache/$name" "$archives/" || exit
+    if ! ln "$cache/$name" "$archives/" 2>/dev/null && ! cp "$cache/$name" "$archives/"; then
+        # Somebody pruned the cache just now; apt downloads it.
+        rm -f "$archives/$name"
+        [ -f "$cache/$name" ] || continue
+        exit 1
+    fi
     # The link or copy is checked, so that nobody can exchange the file after the check.
     if echo "$digest  $archives/$name" | sha256sum --check --status; then
         echo "cache: taking $name"
@@ -123,6 +131,22 @@ class PackageCache:
                     os.unlink(copy)
                 else:
                     _mark(os.path.join(self.lists, name))
+
+    def space_for(self, listing: str) -> int:
+        """Bytes for installing what apt lists: the packages, a packed copy of them, and downloads.
+
+        Args:
+            listing: what ``apt-get --print-uris`` with ``Acquire::ForceHash=SHA256`` prints of the wanted packages.
+        """
+        found = re.search(r"^After this operation, ([\d,.]+) ([kMG]?)B of additional disk space", listing, re.MULTILINE)
+        units = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+        installed = float(found[1].replace(",", "")) * units[found[2]] if found is not None else 0
+        missing = [
+            int(size)
+            for name, size in re.findall(r"^'[^']*' (\S+) (\d+) SHA256:", listing, re.MULTILINE)
+            if not os.path.exists(os.path.join(self.archives, name))
+        ]
+        return int(PACKED_COPY * installed) + sum(missing)
 
     def take_packages(self, listing: str, target: str) -> list[str]:
         """Give ``target`` those packages that the cache has and that are right.
@@ -185,7 +209,7 @@ class PackageCache:
         script = os.path.join(folder, "fetch")
         with open(script, "w", encoding="utf-8") as stream:
             stream.write(_FETCH)
-        arguments = shlex.join([self.archives, os.path.join(folder, "damaged"), *names])
+        arguments = shlex.join([self.archives, os.path.join(folder, "damaged"), str(PACKED_COPY), *names])
         return [
             '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
             f'find {shlex.quote(lists)} -type f -exec mv -t "$1"/var/lib/apt/lists {{}} +; '

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._difference import changed_inputs, describe
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
 SCHEMA = 1
@@ -81,11 +82,11 @@ class PackageLock:
     @classmethod
     def of_build(cls, root: str) -> PackageLock:
         """The lock of a root tree that live_rootfs built; StageError when nothing tells what is in it."""
-        tree = f"{root}.packages"
-        stamp = Stamp.load(tree)
+        packages = root + kept_tree.SUFFIX
+        stamp = Stamp.load(packages)
         if stamp is None or "archive" not in stamp.facts:
             raise StageError(
-                f"root: nothing is recorded of where the packages of {root} came from ({Stamp.path_for(tree)}). Build "
+                f"root: nothing is recorded of where the packages of {root} came from ({Stamp.path_for(packages)}). Build "
                 "it with live_rootfs; one of an earlier version needs force: true."
             )
         archive = stamp.facts["archive"]

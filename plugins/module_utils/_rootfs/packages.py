@@ -15,7 +15,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree, kiwi_interface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import (
     Tree,
@@ -34,10 +34,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, former_size, require_space
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, lack_of_space
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import tree_size
 
-# Hardly a tree with a kernel is smaller. apt says more, as soon as it knows the package lists.
-_LEAST_BYTES = 300_000_000
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9.+:~-]+)?\Z")
 # How apt is asked for what mmdebstrap adds to the essential packages.
 _VARIANT_PACKAGES = {
@@ -58,10 +57,11 @@ _APT_FROM_OUTSIDE = (
 
 
 class PackageTree(Stage):
-    """Installs packages from repositories into an empty tree.
+    """Installs packages from repositories into an empty tree, and packs that.
 
     Args:
-        output: the tree.
+        output: the packed tree.
+        tree: where the tree is made, and left for whoever builds on it.
         repositories: where packages come from; the first one's suite is the release.
         packages: what to install, besides what the variant brings.
         variant: mmdebstrap's set of base packages, such as ``minbase``.
@@ -83,6 +83,7 @@ class PackageTree(Stage):
         self,
         output: str,
         *,
+        tree: str,
         repositories: t.Sequence[Repository],
         packages: t.Sequence[str],
         variant: str,
@@ -98,6 +99,7 @@ class PackageTree(Stage):
         source_date_epoch: int | None,
     ) -> None:
         super().__init__(output, source_date_epoch)
+        self.tree = tree
         self.repositories = list(repositories)
         self.packages = sorted(set(packages))
         self.variant = variant
@@ -170,7 +172,7 @@ class PackageTree(Stage):
     def preflight(self) -> None:
         if os.geteuid() != 0:
             raise StageError("Packages are installed as root: run the task with become: true.")
-        for tool in ("mmdebstrap", "bwrap", "unshare", "setpriv"):
+        for tool in ("mmdebstrap", "bwrap", "unshare", "setpriv", *kept_tree.TOOLS):
             find_tool(tool)
         for index, repository in enumerate(self.repositories):
             if repository.keyring is not None and not os.path.isfile(repository.keyring):
@@ -181,11 +183,6 @@ class PackageTree(Stage):
                 )
         require_archives(self.shipped())
         self._cache.prepare()
-        require_space(os.path.dirname(self.output), self.expected_size(), "the tree of installed packages")
-
-    def expected_size(self) -> int:
-        """Bytes that the tree is going to need; before the first build no more than a floor is known."""
-        return former_size(self.output) or _LEAST_BYTES
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = scratch_folder(self.output, "sources")
@@ -205,7 +202,7 @@ class PackageTree(Stage):
                 )
             work.progress.step("reading package lists")
             work.run.run(
-                self._command(work.target, sources, folder, record, locked),
+                self._command(self.tree, sources, folder, record, locked),
                 task="installing packages",
                 namespaces=True,
                 extra_environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"},
@@ -215,9 +212,12 @@ class PackageTree(Stage):
             for name in self._cache.damaged(folder):
                 work.run.note(f"{name} in the cache was damaged, and was downloaded again")
             self._cache.mark_used(record.files())
-            return {"archive": self._archive(record)}
+            facts = {"archive": self._archive(record), "tree_size": tree_size(self.tree)}
         finally:
             remove(folder)
+        work.progress.step("packing the package tree")
+        kept_tree.pack(self.tree, work.target, work.run)
+        return facts
 
     def _locked_repository(self, work: Work, folder: str) -> LockedRepository | None:
         if self.lock is None:
@@ -319,13 +319,8 @@ class PackageTree(Stage):
     def _cause(self, output: str) -> str | None:
         lacking = re.search(r"^space: needs (\d+) has (\d+)$", output, re.MULTILINE)
         if lacking:
-            needed, free = (int(number) / 1e6 for number in lacking.groups())
-            folder = os.path.dirname(self.output)
-            return (
-                f"Not enough space in {folder} for the tree of packages as large as apt says, its "
-                f"configured copy, and the downloads: {needed:.0f} MB needed, {free:.0f} MB free, so "
-                f"{needed - free:.0f} MB are missing. Free some space there or choose another directory."
-            )
+            what = "the packages as large as apt says, a packed copy of them, and the downloads"
+            raise lack_of_space(os.path.dirname(self.output), int(lacking[1]), int(lacking[2]), what)
         for package in self.excluded:
             if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."

@@ -16,11 +16,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import fi
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kept_tree, kiwi_interface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PACKED_COPY
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packaged_places import packaged_places
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository, preferences
@@ -36,21 +37,29 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     StageRun,
     Work,
+    disk_usage,
     former_size,
     require_space,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
+
+# Hardly a tree with a kernel is smaller. apt says more, as soon as it knows the package lists.
+_LEAST_BYTES = 300_000_000
+# What apt and dpkg need besides the tree that they make: package lists, and an index of these.
+_LISTS_BYTES = 150_000_000
 
 
 class RootTree(Stage):
-    """Configures a copy of a package tree; the package tree itself is built first, when it is not there yet.
+    """Configures a tree of packages, which are installed first, when that was not done before.
 
-    Both are stages: changing an overlay file copies and configures again, but installs nothing again.
+    Both are stages: changing an overlay file unpacks and configures the packages again, but installs nothing again.
 
     With a base, the output is a layer: what the configured system has that the base has not. The base is only read.
 
     Args:
         output: the tree.
-        packages: the stage of the package tree, or of the packages that a layer adds to its base.
+        packages: the stage of the package tree, or of the packages that a layer adds to its base; it has to make its
+            tree where this one builds.
         declaration: what the system shall be.
         package_sources: the repositories that the image keeps.
         force: whether the packages are installed again even when nothing changed.
@@ -76,6 +85,7 @@ class RootTree(Stage):
         self.package_sources = list(package_sources)
         self._force = force
         self._lock_timeout = lock_timeout
+        self._made_room: list[str] = []
 
     def validate(self) -> None:
         self.packages.validate()
@@ -106,22 +116,38 @@ class RootTree(Stage):
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
-        # The former tree stays until the new one is whole, so nothing of it counts as free.
-        needed = former_size(self.output) or self.packages.expected_size()
-        what = "the configured copy of the package tree"
+        self._require_space()
+
+    def _require_space(self) -> None:
+        """The former tree stays until the new one is whole, unless there is no room for both."""
+        needed = former_size(self.output) or self._installed_size() + self._shipped_size()
+        what, expendable = "the root tree", [self.output]
         if self._packages_run().decide().changed:
-            needed += self.packages.expected_size()
-            what = "the tree of installed packages and its configured copy"
-        require_space(os.path.dirname(self.output), needed, what)
+            kept = former_size(self.packages.output) or int((PACKED_COPY - 1) * self._installed_size())
+            needed += max(kept, _LISTS_BYTES if self.packages.packages else 0)
+            what = "the root tree and the packed tree of its packages"
+            expendable.append(self.packages.output)
+        self._made_room = require_space(os.path.dirname(self.output), needed, what, expendable)
+
+    def _installed_size(self) -> int:
+        """Bytes of the packages, as far as the last build tells."""
+        stamp = Stamp.load(self.packages.output)
+        if stamp is not None:
+            return int(stamp.facts["tree_size"] * 1.1)
+        return 0 if isinstance(self.packages, LayerPackages) else _LEAST_BYTES
+
+    def _shipped_size(self) -> int:
+        """Bytes of overlays and archives, packed as some of them are."""
+        archives = {item.archive for item in self.declaration.shipped() if os.path.exists(item.archive)}
+        return sum(disk_usage(archive) for archive in archives)
 
     def build(self, work: Work) -> dict[str, t.Any]:
-        packages = self._build_packages(work)
-        work.progress.step("copying the package tree")
-        os.mkdir(work.target, 0o755)
-        work.run.run(
-            ["cp", "--archive", "--reflink=auto", "--no-target-directory", packages, work.target],
-            task="copying the package tree",
-        )
+        for path in self._made_room:
+            work.run.note(f"{path} was removed before, since there was no room for it and its successor")
+        self._build_packages(work)
+        if not os.path.isdir(work.target):
+            work.progress.step("unpacking the package tree")
+            kept_tree.unpack(self.packages.output, work.target, work.run)
         if isinstance(self.packages, LayerPackages):
             with stacked(self.output, [self.packages.base], upper=work.target) as root:
                 facts = self._finish(work, root)
@@ -149,12 +175,21 @@ class RootTree(Stage):
         self._configure(work, root)
         return {"packages": self._installed(work, root), "kernels": kernel_versions(root)}
 
-    def _build_packages(self, work: Work) -> str:
+    def _build_packages(self, work: Work) -> None:
         run = self._packages_run()
         run.progress = work.progress
-        outcome: Outcome = run.execute()
+        try:
+            outcome: Outcome = run.execute()
+        except StageError as problem:
+            # apt knows only now that there will be more than there was.
+            if not self._was_built() or "needed" not in problem.details:
+                raise
+            if problem.details["free"] + disk_usage(self.output) < problem.details["needed"]:
+                raise
+            remove(self.output)
+            remove(work.target)
+            outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
-        return self.packages.output
 
     def _packages_run(self) -> StageRun:
         return StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)

@@ -52,7 +52,7 @@ def tree(lock: PackageLock | None, **options: t.Any) -> PackageTree:
         "cache": "/var/cache/liveforge",
         "source_date_epoch": None,
     }
-    return PackageTree("/srv/rootfs.packages", lock=lock, **{**values, **options})
+    return PackageTree("/srv/rootfs.packages.tar.zst", tree="/srv/.rootfs.partial", lock=lock, **{**values, **options})
 
 
 def test_a_lock_file_is_read_back_and_has_a_line_for_each_package() -> None:
