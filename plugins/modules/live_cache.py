@@ -11,6 +11,7 @@ short_description: Show and prune what a build host keeps of downloads
 version_added: 0.1.0
 description:
   - Tells what is in the package cache of M(liveforge.images.live_rootfs), and when a build last used it.
+  - Builds hold a limit by themselves when they are given O(liveforge.images.live_rootfs#module:cache_max_size).
   - With O(max_size) or O(max_age) it removes entries, least recently used first, and what a killed build left
     unfinished a day ago or longer. Without them nothing is removed.
   - It can run at any time, since builds have links or copies of their own of all that they use. An entry that a build
@@ -111,7 +112,6 @@ freed:
 """
 
 import os
-import re
 import time
 import typing as t
 
@@ -120,29 +120,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import (
     CacheEntry,
+    age_option,
     entries,
     prunable,
     prune,
+    size_option,
 )
 
-_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_AGES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 ARGUMENTS: dict[str, t.Any] = {
     "cache": {"type": "path", "default": "/var/cache/liveforge"},
     "max_size": {"type": "str"},
     "max_age": {"type": "str"},
     "keep": {"type": "int", "default": 0},
 }
-
-
-def _quantity(option: str, text: str | None, units: t.Mapping[str, int], example: str) -> int | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]?)", text.strip())
-    if found is None or found[2] not in units:
-        names = ", ".join(filter(None, units))
-        raise StageError(f"{option}: {text!r} is not a number with one of the units {names}, such as {example}.")
-    return int(float(found[1]) * units[found[2]])
 
 
 def _shown(entry: CacheEntry) -> dict[str, t.Any]:
@@ -157,8 +147,8 @@ def _shown(entry: CacheEntry) -> dict[str, t.Any]:
 
 def run(options: dict[str, t.Any], *, only_tell: bool) -> dict[str, t.Any]:
     """Show and prune the cache; the module's result."""
-    max_size = _quantity("max_size", options["max_size"], _SIZES, "500M")
-    max_age = _quantity("max_age", options["max_age"], _AGES, "30d")
+    max_size = size_option("max_size", options["max_size"])
+    max_age = age_option("max_age", options["max_age"])
     if options["keep"] < 0:
         raise StageError(f"keep: {options['keep']} must not be negative.")
     if not os.path.isabs(options["cache"]):

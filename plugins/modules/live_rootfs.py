@@ -401,6 +401,15 @@ options:
       - What it has is compared with signed digests before it is used. M(liveforge.images.live_cache) prunes it.
     type: path
     default: /var/cache/liveforge
+  cache_max_size:
+    description:
+      - Size that O(cache) may have when packages were installed, in bytes or with a unit such as V(500M), V(20G) (powers
+        of 1024). What was not used for longest goes first. Without it nothing is removed.
+      - Files that a running build has linked stay, so the cache can be larger for a while. All builds that share a cache
+        should say the same, since each holds its own limit.
+      - Mirrors forget old packages, so a limit also limits for how long an old O(lock) can be built.
+    type: str
+    version_added: 0.1.0
 seealso:
   - module: liveforge.images.live_cache
   - module: liveforge.images.live_lock
@@ -488,6 +497,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs import ke
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration, archives
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.kiwi_interface import KiwiInterface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.layer_packages import LayerPackages
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache, size_option
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import PackageTree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
@@ -618,6 +628,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "services_masked": _NAMES,
     "default_target": {"type": "str"},
     "cache": {"type": "path", "default": "/var/cache/liveforge"},
+    "cache_max_size": {"type": "str"},
 }
 
 
@@ -641,7 +652,7 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
             recommends=options["recommends"],
             architecture=options["architecture"] or host_architecture(),
             scripts=declared_scripts("post_bootstrap_scripts", options),
-            cache=options["cache"],
+            cache=_cache(options),
             source_date_epoch=options["source_date_epoch"],
             bootstrap_packages=options["bootstrap_packages"],
             excluded=options["packages_exclude"],
@@ -673,11 +684,15 @@ def _layer_packages(options: dict[str, t.Any], repositories: list[Repository]) -
         packages=options["packages"],
         recommends=options["recommends"],
         architecture=options["architecture"] or host_architecture(),
-        cache=options["cache"],
+        cache=_cache(options),
         excluded=options["packages_exclude"],
         predicted=options["input_fingerprints"],
         source_date_epoch=options["source_date_epoch"],
     )
+
+
+def _cache(options: dict[str, t.Any]) -> PackageCache:
+    return PackageCache(options["cache"], size_option("cache_max_size", options["cache_max_size"]))
 
 
 def _installed_from(repositories: list[Repository]) -> list[Repository]:

@@ -62,10 +62,10 @@ def options(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> dict[str
     }
 
 
-def build(workspace: pathlib.Path, cache: pathlib.Path, name: str) -> dict[str, t.Any]:
+def build(workspace: pathlib.Path, cache: pathlib.Path, name: str, **further: t.Any) -> dict[str, t.Any]:
     scratch = workspace / f"{name}.run"
     scratch.mkdir(exist_ok=True)
-    result = playbook.module("live_rootfs", options(workspace, cache, name), scratch)
+    result = playbook.module("live_rootfs", {**options(workspace, cache, name), **further}, scratch)
     assert not result.get("failed"), result
     return result
 
@@ -184,6 +184,23 @@ def test_pruning_beneath_a_build_does_not_hurt_it(workspace: pathlib.Path, cache
         pruning.result()
     assert "less" in result["packages"]
     assert [path for path in removed if path.endswith(".deb")]
+
+
+def test_builds_hold_the_limit_and_do_not_hurt_each_other(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+    unused = cache / "archives/unused_1_all.deb"
+    unused.write_bytes(bytes(3 << 20))
+    os.utime(unused, (1, 1))
+    size = sum(path.stat().st_size for path in cache.glob("*/*") if path.is_file())
+    limit = size - (1 << 20)
+    build(workspace, cache, "tree", cache_max_size=str(limit))
+    assert not unused.exists()
+    assert "files (3 MB) that were not used for longest went out of the cache" in log(workspace, "tree")
+    assert_whole(workspace, cache, "tree")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        names = ("one", "two")
+        list(pool.map(lambda name: build(workspace, cache, name, cache_max_size="0"), names))
+    assert sorted(packages(workspace, "one")) == sorted(packages(workspace, "tree"))
+    assert not list(cache.glob("archives/*.deb"))
 
 
 def test_space_is_checked_with_what_apt_says_before_anything_is_downloaded(

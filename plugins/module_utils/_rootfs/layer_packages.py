@@ -50,7 +50,7 @@ class LayerPackages(Stage):
         recommends: whether recommended packages are installed too.
         architecture: of the packages, such as ``amd64``.
         excluded: packages that are never installed.
-        cache: folder on the build host that keeps packages and package lists between builds.
+        cache: what the build host keeps of packages and package lists between builds.
         predicted: fingerprints by path that check mode foresees for the base.
     """
 
@@ -67,7 +67,7 @@ class LayerPackages(Stage):
         packages: t.Sequence[str],
         recommends: bool,
         architecture: str,
-        cache: str,
+        cache: PackageCache,
         excluded: t.Sequence[str] = (),
         predicted: t.Mapping[str, str] | None = None,
         source_date_epoch: int | None,
@@ -79,7 +79,7 @@ class LayerPackages(Stage):
         self.packages = sorted(set(packages))
         self.recommends = recommends
         self.architecture = architecture
-        self._cache = PackageCache(cache)
+        self._cache = cache
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
         self._base_artifacts: dict[str, dict[str, t.Any]] = {}
@@ -150,6 +150,7 @@ class LayerPackages(Stage):
                     self._install(work, root, folder)
             finally:
                 remove(folder)
+            self._cache.hold_limit(work.run.note)
             reduce_layer(self.tree, self.base)
         kept_tree.pack(self.tree, work.target, work.run)
         return {"tree_size": tree_size(self.tree)}

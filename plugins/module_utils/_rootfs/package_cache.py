@@ -10,6 +10,7 @@ for checked, so both are compared with signed digests here before apt sees them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -19,12 +20,15 @@ import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository
 
 _DIGEST = re.compile(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", re.MULTILINE)
 _PARTIAL = re.compile(r"\..*\.partial\Z")
 # A copy into the cache takes seconds; one as old as this belongs to a build that was killed.
 _STALE_SECONDS = 86400
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_AGES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 # The packages are installed, and then packed, which makes less than four tenths of them.
 PACKED_COPY = 1.4
@@ -87,6 +91,26 @@ done
 """
 
 
+def size_option(option: str, text: str | None) -> int | None:
+    """Bytes of an option such as ``500M``; StageError when it is none."""
+    return _quantity(option, text, _SIZES, "500M")
+
+
+def age_option(option: str, text: str | None) -> int | None:
+    """Seconds of an option such as ``30d``; StageError when it is none."""
+    return _quantity(option, text, _AGES, "30d")
+
+
+def _quantity(option: str, text: str | None, units: t.Mapping[str, int], example: str) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]?)", text.strip())
+    if found is None or found[2] not in units:
+        names = ", ".join(filter(None, units))
+        raise StageError(f"{option}: {text!r} is not a number with one of the units {names}, such as {example}.")
+    return int(float(found[1]) * units[found[2]])
+
+
 class PackageCache:
     """The cache as builds use it.
 
@@ -95,10 +119,12 @@ class PackageCache:
 
     Args:
         folder: of the cache, on the build host.
+        max_size: bytes that builds leave in it, or None for as much as there is.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, max_size: int | None = None) -> None:
         self.folder = folder
+        self._max_size = max_size
         self.archives = os.path.join(folder, "archives")
         self.lists = os.path.join(folder, "lists")
 
@@ -161,7 +187,8 @@ class PackageCache:
         damaged = []
         for name, digest in re.findall(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", listing, re.MULTILINE):
             if self.take(name, digest, target) is False:
-                os.unlink(os.path.join(self.archives, name))
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.archives, name))
                 damaged.append(name)
         return damaged
 
@@ -191,10 +218,13 @@ class PackageCache:
         for name in _files(archives):
             if name.endswith(".deb"):
                 _link_or_copy(os.path.join(archives, name), os.path.join(self.archives, name))
+                # It still has the time of the mirror.
+                _mark(os.path.join(self.archives, name))
         for name in _files(lists) if lists is not None else ():
             new, old = os.path.join(str(lists), name), os.path.join(self.lists, name)
-            if name != "lock" and not (os.path.exists(old) and os.path.getmtime(old) >= os.path.getmtime(new)):
+            if name != "lock" and not _mtime(old) >= os.path.getmtime(new):
                 _copy(new, old)
+                _mark(old)
 
     def fetch_hooks(self, folder: str, lists: str, names: t.Sequence[str]) -> list[str]:
         """Setup hooks for mmdebstrap that read the package lists and bring in what the cache has of packages.
@@ -242,10 +272,26 @@ class PackageCache:
         except FileNotFoundError:
             return []
 
-    def mark_used(self, packages: t.Iterable[str]) -> None:
-        """Note that packages (names of their files) were used now: their modification time is their last use."""
+    def mark_used(self, packages: t.Iterable[str], repositories: t.Iterable[Repository] = ()) -> None:
+        """Note that packages (names of their files), and the lists of repositories, were used now."""
         for name in packages:
             _mark(os.path.join(self.archives, name))
+        prefixes = tuple(repository.list_prefix() for repository in repositories)
+        for name in _files(self.lists) if prefixes else ():
+            if name.startswith(prefixes):
+                _mark(os.path.join(self.lists, name))
+
+    def hold_limit(self, note: t.Callable[[str], None]) -> None:
+        """Remove what was not used for longest while there is more than the limit; ``note`` takes a sentence about it."""
+        if self._max_size is None:
+            return
+        found = entries(self.folder)
+        gone = prune(prunable(found, max_size=self._max_size, max_age=None, keep=0, now=time.time()))
+        if gone:
+            note(
+                f"{len(gone)} files ({sum(entry.size for entry in gone) / 1e6:.0f} MB) that were not used for longest "
+                f"went out of the cache, which may have {self._max_size / 1e6:.0f} MB"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -371,6 +417,14 @@ def _files(folder: str) -> list[str]:
             return sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False))
     except FileNotFoundError:
         return []
+
+
+def _mtime(path: str) -> float:
+    """Modification time, or that of nothing for a file that is not there."""
+    try:
+        return os.path.getmtime(path)
+    except FileNotFoundError:
+        return 0
 
 
 def _taken(path: str, copy: str) -> str:

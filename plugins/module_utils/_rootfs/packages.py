@@ -72,7 +72,7 @@ class PackageTree(Stage):
         archives: unpacked into the tree after the bootstrap packages.
         scripts: run inside the tree once its essential packages are there (KIWI: post_bootstrap.sh).
         kiwi: KIWI's interface for the scripts, or None.
-        cache: folder on the build host that keeps packages and package lists between builds.
+        cache: what the build host keeps of packages and package lists between builds.
         lock: the very packages to install, or None for the newest ones.
     """
 
@@ -90,7 +90,7 @@ class PackageTree(Stage):
         recommends: bool,
         architecture: str,
         scripts: t.Sequence[Script],
-        cache: str,
+        cache: PackageCache,
         bootstrap_packages: t.Sequence[str] = (),
         excluded: t.Sequence[str] = (),
         archives: t.Sequence[Tree] = (),
@@ -106,7 +106,7 @@ class PackageTree(Stage):
         self.recommends = recommends
         self.architecture = architecture
         self.scripts = list(scripts)
-        self._cache = PackageCache(cache)
+        self._cache = cache
         self.bootstrap_packages = sorted(set(bootstrap_packages))
         self.excluded = sorted(set(excluded))
         self.archives = list(archives)
@@ -211,10 +211,11 @@ class PackageTree(Stage):
             )
             for name in self._cache.damaged(folder):
                 work.run.note(f"{name} in the cache was damaged, and was downloaded again")
-            self._cache.mark_used(record.files())
+            self._cache.mark_used(record.files(), self.repositories if self.lock is None else ())
             facts = {"archive": self._archive(record), "tree_size": tree_size(self.tree)}
         finally:
             remove(folder)
+        self._cache.hold_limit(work.run.note)
         work.progress.step("packing the package tree")
         kept_tree.pack(self.tree, work.target, work.run)
         return facts

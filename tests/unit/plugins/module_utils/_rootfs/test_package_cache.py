@@ -133,6 +133,56 @@ def test_what_a_build_has_linked_or_is_writing_stays() -> None:
     assert [item.path for item in chosen] == ["left", "free"]
 
 
+def test_a_limit_takes_what_was_not_used_for_longest(tmp_path: pathlib.Path) -> None:
+    said: list[str] = []
+    for limit, left in ((None, ["a", "b", "c", "list"]), (20_000_000, ["a", "b", "c", "list"]), (5_000_000, ["c", "list"])):
+        cache = PackageCache(str(tmp_path), limit)
+        cache.prepare()
+        for age, name in enumerate(("c", "b", "a")):
+            put(cache, f"archives/{name}_1_all.deb", 2_000_000, 1000 * age + 1000)
+        put(cache, f"lists/{PREFIX}InRelease", 2_000_000, 9000)
+        # Used now, although the mirror's time is the oldest of all.
+        cache.mark_used([], [REPOSITORY])
+        cache.hold_limit(said.append)
+        found = [os.path.basename(item.path) for item in entries(cache.folder)]
+        assert sorted(found) == [f"{name}_1_all.deb" for name in left[:-1]] + [f"{PREFIX}InRelease"]
+    assert said == [
+        "2 files (4 MB) that were not used for longest went out of the cache, which may have 5 MB",
+    ]
+
+
+def test_what_a_build_downloads_counts_as_used(cache: PackageCache, tmp_path: pathlib.Path) -> None:
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    (archives / "new_1_all.deb").write_bytes(b"x")
+    os.utime(archives / "new_1_all.deb", (1, 1))
+    put(cache, "archives/old_1_all.deb", 1, 500)
+    cache.keep(str(archives), None)
+    assert [os.path.basename(item.path) for item in entries(cache.folder)] == ["old_1_all.deb", "new_1_all.deb"]
+
+
+LISTING = """\
+'http://mirror/pool/new_1_all.deb' new_1_all.deb 1000 SHA256:%(digest)s
+'http://mirror/pool/old_1_all.deb' old_1_all.deb 500 SHA256:%(digest)s
+Need to get 1,500 B of archives.
+After this operation, 1,234 kB of additional disk space will be used.
+""" % {"digest": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("listing", "needed"),
+    [
+        (LISTING, 1.4 * 1_234_000 + 1000),
+        (LISTING.replace("1,234 kB", "12.3 MB"), 1.4 * 12_300_000 + 1000),
+        (LISTING.replace("1,234 kB of additional", "1,234 kB").replace("used", "freed"), 1000),
+        ("", 0),
+    ],
+)
+def test_space_for_packages_is_what_apt_says(cache: PackageCache, listing: str, needed: float) -> None:
+    put(cache, "archives/old_1_all.deb", 500, 1)
+    assert cache.space_for(listing) == int(needed)
+
+
 def test_prune_leaves_what_was_used_meanwhile(cache: PackageCache, tmp_path: pathlib.Path) -> None:
     paths = [put(cache, f"archives/{name}_1_all.deb", 1, 500) for name in ("gone", "linked", "marked", "free")]
     found = entries(cache.folder)

@@ -13,6 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import (
     LockedPackage,
     PackageLock,
@@ -49,7 +50,7 @@ def tree(lock: PackageLock | None, **options: t.Any) -> PackageTree:
         "recommends": False,
         "architecture": "amd64",
         "scripts": [],
-        "cache": "/var/cache/liveforge",
+        "cache": PackageCache("/var/cache/liveforge"),
         "source_date_epoch": None,
     }
     return PackageTree("/srv/rootfs.packages.tar.zst", tree="/srv/.rootfs.partial", lock=lock, **{**values, **options})
