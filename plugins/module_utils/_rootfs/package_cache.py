@@ -30,8 +30,8 @@ _STALE_SECONDS = 86400
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _AGES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-# The packages are installed, and then packed, which makes less than four tenths of them.
-PACKED_COPY = 1.4
+# The packages are installed, and then packed, which makes about a quarter of them.
+PACKED_COPY = 1.35
 
 # Brings the packages that apt is going to want in, each after a check against the digest that apt prints of it.
 # Arguments: the tree, the cache's packages, the file for the names of damaged ones, PACKED_COPY, the names to install.
@@ -54,8 +54,9 @@ wanted=$damaged.wanted
     apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' || :
     apt-get --quiet --yes --option Acquire::ForceHash=SHA256 --print-uris install '?essential' "$@" || :
 } >"$wanted" 2>/dev/null
-# What is downloaded stays in the cache.
-needs=$(awk -v cache="$cache" -v copies="$copies" '
+# What is downloaded stays in the cache; the package lists are gone before anything is packed.
+lists=$(du --summarize --block-size=1 "$root/var/lib/apt/lists" | cut -f 1)
+needs=$(awk -v cache="$cache" -v copies="$copies" -v lists="$lists" '
     /^\047/ && !seen[$2]++ {
         file = cache "/" $2
         if ((getline line <file) < 0) download += $3; else close(file)
@@ -64,7 +65,11 @@ needs=$(awk -v cache="$cache" -v copies="$copies" '
         gsub(/,/, "", $4)
         installed = $4 * ($5 ~ /^k/ ? 1e3 : $5 ~ /^M/ ? 1e6 : $5 ~ /^G/ ? 1e9 : 1)
     }
-    END { printf "%.0f", copies * installed + download }' "$wanted")
+    END {
+        needs = copies * installed - lists
+        if (needs < installed) needs = installed
+        printf "%.0f", needs + download
+    }' "$wanted")
 has=$(df --block-size=1 --output=avail "$root" | tail -n 1 | tr -d ' ')
 if [ "$needs" -gt "$has" ]; then
     echo "space: needs $needs has $has"

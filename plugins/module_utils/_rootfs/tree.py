@@ -85,6 +85,7 @@ class RootTree(Stage):
         self.package_sources = list(package_sources)
         self._force = force
         self._lock_timeout = lock_timeout
+        self._expendable: list[str] = []
         self._made_room: list[str] = []
 
     def validate(self) -> None:
@@ -121,13 +122,18 @@ class RootTree(Stage):
     def _require_space(self) -> None:
         """The former tree stays until the new one is whole, unless there is no room for both."""
         needed = former_size(self.output) or self._installed_size() + self._shipped_size()
-        what, expendable = "the root tree", [self.output]
+        what, self._expendable = "the root tree", [self.output]
         if self._packages_run().decide().changed:
             kept = former_size(self.packages.output) or int((PACKED_COPY - 1) * self._installed_size())
             needed += max(kept, _LISTS_BYTES if self.packages.packages else 0)
             what = "the root tree and the packed tree of its packages"
-            expendable.append(self.packages.output)
-        self._made_room = require_space(os.path.dirname(self.output), needed, what, expendable)
+            self._expendable.append(self.packages.output)
+        self._make_room(needed, what)
+
+    def _make_room(self, needed: int, what: str) -> list[str]:
+        gone = require_space(os.path.dirname(self.output), needed, what, self._expendable)
+        self._made_room += gone
+        return gone
 
     def _installed_size(self) -> int:
         """Bytes of the packages, as far as the last build tells."""
@@ -142,9 +148,9 @@ class RootTree(Stage):
         return sum(disk_usage(archive) for archive in archives)
 
     def build(self, work: Work) -> dict[str, t.Any]:
+        self._build_packages(work)
         for path in self._made_room:
             work.run.note(f"{path} was removed before, since there was no room for it and its successor")
-        self._build_packages(work)
         if not os.path.isdir(work.target):
             work.progress.step("unpacking the package tree")
             kept_tree.unpack(self.packages.output, work.target, work.run)
@@ -181,13 +187,12 @@ class RootTree(Stage):
         try:
             outcome: Outcome = run.execute()
         except StageError as problem:
-            # apt knows only now that there will be more than there was.
-            if not self._was_built() or "needed" not in problem.details:
+            if "needed" not in problem.details:
                 raise
-            if problem.details["free"] + disk_usage(self.output) < problem.details["needed"]:
-                raise
-            remove(self.output)
+            # Only apt knows that there will be more than there was.
             remove(work.target)
+            if not self._make_room(problem.details["needed"] + _LISTS_BYTES, "what apt says of the packages"):
+                raise
             outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
 
