@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Writes a lock file on the controller with version, architecture, SHA-256 and origin of every package that
     M(liveforge.images.live_rootfs) installed into a tree, and with the digests and dates of the repositories.
+  - Of a tree with a O(liveforge.images.live_rootfs#module:base) it has the packages that the tree adds to the base or
+    replaces in it; the base has a lock of its own.
   - Builds to which the file is given (option O(liveforge.images.live_rootfs#module:lock)) install exactly these
     packages.
   - The file is JSON with one line for each package in a fixed order, made for committing it and for reading its diffs.

@@ -151,6 +151,8 @@ options:
       - A lock that was made for another O(release), O(architecture), O(variant), O(recommends), or for other
         O(packages), O(bootstrap_packages) or O(packages_exclude), is an error, too. O(repositories) may differ, for
         example to name a snapshot.
+      - With O(base) it has the packages that are added to the base or replaced in it. They must be those that the base
+        needs for O(packages); a lock for the base keeps that from changing.
     type: dict
     version_added: 0.1.0
     suboptions:
@@ -639,9 +641,10 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         if options["repositories"]
         else default_repositories(options["distribution"], options["release"], options["mirror"])
     )
-    lock = text_of(options, "lock")
+    text = text_of(options, "lock")
+    lock = PackageLock.parse(text) if text is not None else None
     if options["base"] is not None:
-        packages: PackageTree | LayerPackages = _layer_packages(options, repositories)
+        packages: PackageTree | LayerPackages = _layer_packages(options, repositories, lock)
     else:
         packages = PackageTree(
             options["dest"] + kept_tree.SUFFIX,
@@ -658,7 +661,7 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
             excluded=options["packages_exclude"],
             archives=archives(options, "bootstrap"),
             kiwi=KiwiInterface.from_options(options),
-            lock=PackageLock.parse(lock) if lock is not None else None,
+            lock=lock,
         )
     return RootTree(
         options["dest"],
@@ -670,7 +673,9 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
     )
 
 
-def _layer_packages(options: dict[str, t.Any], repositories: list[Repository]) -> LayerPackages:
+def _layer_packages(
+    options: dict[str, t.Any], repositories: list[Repository], lock: PackageLock | None
+) -> LayerPackages:
     for option in ("bootstrap_packages", "post_bootstrap_scripts"):
         if options[option]:
             raise StageError(f"{option}: the base was bootstrapped before. Move it to the declaration of the base.")
@@ -687,6 +692,7 @@ def _layer_packages(options: dict[str, t.Any], repositories: list[Repository]) -
         cache=_cache(options),
         excluded=options["packages_exclude"],
         predicted=options["input_fingerprints"],
+        lock=lock,
         source_date_epoch=options["source_date_epoch"],
     )
 

@@ -15,7 +15,7 @@ from ansible_collections.liveforge.images.plugins.modules import live_rootfs, li
 # What an image takes over from its base, to install further packages as the base does.
 _TAKEN_OVER = ("distribution", "release", "architecture", "mirror", "repositories", "recommends", "packages_exclude")
 # What was done once and for all when the base was made.
-_DONE = ("variant", "bootstrap_packages", "post_bootstrap_scripts", "exclude", "lock")
+_DONE = ("variant", "bootstrap_packages", "post_bootstrap_scripts", "exclude")
 # Options of the packing that speak of another file system than squashfs, and what the role wires itself.
 _NOT_FOR_A_BASE = {
     "filesystem",

@@ -271,7 +271,11 @@ class ImageSpec:
             raise StageError(f"{problem.message} The playbook liveforge.images.lock makes it.") from problem
         # Without a text, the stage says what is missing.
         if self.options["source_date_epoch"] is None and text is not None:
-            self.options["source_date_epoch"] = PackageLock.parse(text).source_date_epoch
+            date = PackageLock.parse(text).source_date_epoch
+            if date is None and self.base is not None:
+                # An image that adds no package has that of its base.
+                date = self.base.options["source_date_epoch"]
+            self.options["source_date_epoch"] = date
 
     def _require_sources(self, find: t.Callable[[str], str]) -> None:
         for option in _SOURCES:

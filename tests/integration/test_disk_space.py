@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
@@ -92,6 +93,20 @@ def test_the_former_tree_stays_where_there_is_room_for_both(tree: int, disk: Dis
     run = build(files, "good night\n", packages=["less"], scripts=[{"content": "exit 3\n"}])
     assert run.status != 0 and "exited with 3" in run.output, run.output[-4000:]
     assert (disk.place / NAME / "rootfs").stat().st_ino == before
+
+
+def test_the_former_tree_gives_way_when_apt_says_that_more_is_needed(
+    tree: int, disk: Disk, files: pathlib.Path
+) -> None:
+    image = disk.place / NAME
+    recorded = [json.loads((image / f"{name}.stage.json").read_text()) for name in ("rootfs", "rootfs.packages.tar.zst")]
+    # As much as a tree of the former size needs, and the package lists of the new one have to fit in as well.
+    disk.resize(disk.used + int(1.1 * sum(stamp["output"]["size"] for stamp in recorded)) + (20 << 20))
+    run = build(files, "more\n", packages=["less", "git", "vim"])
+    assert run.status == 0, run.output[-4000:]
+    assert "apt says" not in run.output
+    assert f"{image}/rootfs was removed before" in (image / "rootfs.log").read_text()
+    disk.resize(4 << 30)
 
 
 def test_a_build_that_cannot_fit_is_refused_and_removes_nothing(tree: int, disk: Disk, files: pathlib.Path) -> None:

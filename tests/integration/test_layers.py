@@ -158,6 +158,24 @@ def test_changed_base_makes_every_image_anew(
         assert "dracut" not in built(result)
 
 
+def test_locks_of_a_base_and_of_an_image_on_it(
+    first: playbook.Run, workspace: pathlib.Path, base: dict[str, t.Any], images: list[dict[str, t.Any]]
+) -> None:
+    locks = {name: workspace / f"locks/{name}.lock.json" for name in ("base", "one")}
+    below = {**base, "name": "locked-base", "lock": str(locks["base"])}
+    image = {**images[0], "name": "locked", "base": "locked-base", "lock": str(locks["one"])}
+    variables = workspace / "locked.json"
+    variables.write_text(json.dumps({"live_bases": [below], "live_images": [image]}))
+    done = playbook.run([playbook.PROGRAM, str(playbook.ROOT / "playbooks/lock.yml"), "-e", f"@{variables}"])
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert not list(workspace.glob("locked*/lock"))
+    assert list(json.loads(locks["one"].read_text())["packages"]) == ["tree"]
+    assert {"less", "linux-image-amd64"} <= set(json.loads(locks["base"].read_text())["packages"])
+    run = playbook.build([image], workspace, bases=[below])
+    assert run.status == 0, run.output[-4000:]
+    assert playbook.build([image], workspace, bases=[below]).changed == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -177,6 +195,29 @@ def test_what_cannot_work_is_refused_before_anything_is_changed(
     assert run.status != 0
     assert message in run.output.replace("\\n", " ")
     assert not place.exists()
+
+
+def test_space_for_the_packages_of_a_layer_is_what_apt_says(first: playbook.Run, workspace: pathlib.Path) -> None:
+    small = workspace / "small"
+    small.mkdir()
+    options = {
+        "dest": str(small / "rootfs"),
+        "base": str(workspace / "base/rootfs"),
+        "release": "bookworm",
+        "packages": ["clang"],
+    }
+    arguments = workspace / "small.json"
+    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
+    script = (
+        f"mount -t tmpfs -o size=250m tmpfs {small} && exec {sys.executable} -m "
+        f"ansible_collections.liveforge.images.plugins.modules.live_rootfs {arguments}"
+    )
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = json.loads(done.stdout)
+    assert result["failed"]
+    assert f"Not enough space in {small} for the packages as large as apt says" in result["msg"], result
+    assert result["needed"] > 400_000_000
 
 
 def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ import typing as t
 import pytest
 
 import playbook
+from ansible_collections.liveforge.images.plugins.module_utils._digest import tree_content
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,11 @@ def build(workspace: pathlib.Path, lock: pathlib.Path | None = None, **changed: 
     return playbook.module("live_rootfs", options(workspace, **changed), workspace)
 
 
-def write_lock(workspace: pathlib.Path, lock: pathlib.Path, *arguments: str) -> dict[str, t.Any]:
+def write_lock(
+    workspace: pathlib.Path, lock: pathlib.Path, *arguments: str, tree: str = "rootfs"
+) -> dict[str, t.Any]:
     """Run live_lock as a user would; returns its result and what ansible-playbook printed."""
-    task = {"liveforge.images.live_lock": {"root": str(workspace / "rootfs"), "dest": str(lock)}, "register": "told"}
+    task = {"liveforge.images.live_lock": {"root": str(workspace / tree), "dest": str(lock)}, "register": "told"}
     keep = {
         "ansible.builtin.copy": {"content": "{{ told | to_json }}", "dest": str(workspace / "told.json")},
         "check_mode": False,
@@ -222,6 +225,45 @@ def test_a_package_that_the_lock_does_not_have(workspace: pathlib.Path, lock: pa
     failed = build(workspace, lock, packages=["site-tool", "hello"], _ansible_check_mode=True)
     assert failed.get("failed")
     assert "lock: it was made for another declaration: packages (+hello). Renew it" in failed["msg"]
+
+
+def test_what_an_image_adds_to_its_base_is_locked(workspace: pathlib.Path, site: Site, lock: pathlib.Path) -> None:
+    site.offer("3.0")
+    below = build(workspace, dest=str(workspace / "base"), variant="apt", packages=[])
+    assert not below.get("failed"), below
+    added: dict[str, t.Any] = {
+        "base": str(workspace / "base"),
+        "packages": ["site-tool", "less"],
+        "source_date_epoch": 1760000000,
+    }
+    newest = build(workspace, dest=str(workspace / "newest"), **added)
+    assert not newest.get("failed"), newest
+    path = workspace / "locks/layer.lock.json"
+    told = write_lock(workspace, path, tree="newest")
+    assert sorted(change.split()[0] for change in told["changes"]) == ["+less", "+site-tool"]
+    document = json.loads(path.read_text())
+    assert document["packages"]["site-tool"]["repository"] == "site"
+    assert document["packages"]["less"]["file"].startswith("pool/main/l/less/")
+    assert document["source_date_epoch"] > 1700000000
+
+    site.offer("4.0")
+    again = build(workspace, path, dest=str(workspace / "again"), **added)
+    assert not again.get("failed"), again
+    assert (again["packages"]["site-tool"], again["packages"]["less"]) == ("3.0", newest["packages"]["less"])
+    assert tree_content(str(workspace / "again")) == tree_content(str(workspace / "newest"))
+    assert not build(workspace, path, dest=str(workspace / "again"), **added)["changed"]
+    assert not write_lock(workspace, path, tree="again")["changed"]
+
+    failed = build(workspace, lock, dest=str(workspace / "again"), **added)
+    assert failed.get("failed") and "lock: it was made for another declaration: " in failed["msg"], failed
+
+
+def test_a_layer_without_packages_has_a_lock_without_packages(workspace: pathlib.Path, lock: pathlib.Path) -> None:
+    nothing = {"dest": str(workspace / "nothing-more"), "base": str(workspace / "base"), "packages": []}
+    assert not build(workspace, **nothing).get("failed")
+    path = workspace / "locks/nothing.lock.json"
+    assert write_lock(workspace, path, tree="nothing-more")["packages"] == 0
+    assert not build(workspace, path, **nothing).get("failed")
 
 
 def test_a_tree_of_an_unknown_build_cannot_be_locked(workspace: pathlib.Path) -> None:

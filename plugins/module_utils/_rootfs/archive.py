@@ -41,25 +41,37 @@ class ArchiveRecord:
     Args:
         folder: an empty folder on the build host.
         repositories: those of the tree.
+        base: a tree below this one, whose packages do not count, or None.
     """
 
-    def __init__(self, folder: str, repositories: t.Sequence[Repository]) -> None:
+    def __init__(self, folder: str, repositories: t.Sequence[Repository], base: str | None = None) -> None:
         self._folder = folder
         self._repositories = list(repositories)
+        self._base = base
 
     def hook(self) -> str:
         """A shell command for mmdebstrap's customize hooks."""
+        script = self._script('"$1"/var/lib/dpkg', '"$1"/var/lib/apt/lists')
+        return f'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; {script}'
+
+    def command(self, root: str, lists: str) -> list[str]:
+        """The same for a tree at ``root``, as a command with ``APT_CONFIG`` in its environment; lists in ``lists``."""
+        return ["sh", "-c", self._script(shlex.quote(os.path.join(root, "var/lib/dpkg")), shlex.quote(lists))]
+
+    def _script(self, status: str, lists: str) -> str:
         place = {name: shlex.quote(os.path.join(self._folder, name)) for name in (_INSTALLED, _SHOWN, _URIS, _RELEASES)}
         # What apt does not know is told by its absence: a package can come from a script, too.
+        installed = _list_packages(status)
+        if self._base is not None:
+            below = shlex.quote(os.path.join(self._folder, "below"))
+            of_base = _list_packages(shlex.quote(os.path.join(self._base, "var/lib/dpkg")))
+            installed = f"{of_base} > {below}; {installed} | grep -Fxv -f {below}"
         return (
-            'dpkg-query --admindir="$1"/var/lib/dpkg --show '
-            "--showformat='${db:Status-Status} ${Package} ${Version} ${Architecture}\\n' "
-            f"| sed -n 's/^installed //p' > {place[_INSTALLED]}; "
-            'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
+            f"{installed} > {place[_INSTALLED]}; "
             f"names=$(sed 's/^\\([^ ]*\\) \\([^ ]*\\) .*/\\1=\\2/' {place[_INSTALLED]}); "
             f"apt-cache show $names > {place[_SHOWN]} || :; "
             f"apt-get --print-uris --quiet download $names > {place[_URIS]} || :; "
-            f'mkdir {place[_RELEASES]}; cp "$1"/var/lib/apt/lists/*Release {place[_RELEASES]}/ || :'
+            f"mkdir {place[_RELEASES]}; cp {lists}/*Release {place[_RELEASES]}/ || :"
         )
 
     def installed(self) -> dict[str, str]:
@@ -120,7 +132,7 @@ class ArchiveRecord:
         found = {}
         for uri, file in re.findall(r"^'([^']+)' (\S+) ", self._read(_URIS), re.MULTILINE):
             for repository in self._repositories:
-                prefix, place = plain_uri(repository.uri).rstrip("/") + "/", plain_uri(uri)
+                prefix, place = _place(repository.uri).rstrip("/") + "/", _place(uri)
                 if place.startswith(prefix):
                     found[file] = (repository.name, urllib.parse.unquote(place[len(prefix) :]))
                     break
@@ -140,6 +152,20 @@ class ArchiveRecord:
                 return stream.read()
         except FileNotFoundError:
             return ""
+
+
+def _list_packages(status: str) -> str:
+    """A shell command that prints name, version and architecture of what is installed, from dpkg's folder ``status``."""
+    return (
+        f"dpkg-query --admindir={status} --show "
+        "--showformat='${db:Status-Status} ${Package} ${Version} ${Architecture}\\n' "
+        "| sed -n 's/^installed //p'"
+    )
+
+
+def _place(uri: str) -> str:
+    """A URI in the form in which apt prints it; for a layer, it copies what is declared as a file."""
+    return re.sub(r"^file:", "copy:", plain_uri(uri))
 
 
 class LockedRepository:
@@ -186,6 +212,12 @@ class LockedRepository:
     def sources(self) -> str:
         """The repository as a deb822 stanza. Its packages were checked one by one, so nothing signs it."""
         return f"Types: deb\nURIs: copy://{urllib.parse.quote(self.packages)}\nSuites: ./\nTrusted: yes\n"
+
+    def link_into(self, archives: str) -> None:
+        """Give apt's archive folder the packages, so that they need not be copied there."""
+        for name in os.listdir(self.packages):
+            if name.endswith(".deb"):
+                os.link(os.path.join(self.packages, name), os.path.join(archives, name))
 
     def setup_hook(self) -> str:
         """An option of mmdebstrap that brings the packages in before apt runs: they need not be copied then."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool
@@ -15,8 +16,10 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import (
     InstallProgress,
     installation_cause,
@@ -52,6 +55,7 @@ class LayerPackages(Stage):
         excluded: packages that are never installed.
         cache: what the build host keeps of packages and package lists between builds.
         predicted: fingerprints by path that check mode foresees for the base.
+        lock: the very packages to install, or None for the newest ones.
     """
 
     name = "live_rootfs packages"
@@ -70,6 +74,7 @@ class LayerPackages(Stage):
         cache: PackageCache,
         excluded: t.Sequence[str] = (),
         predicted: t.Mapping[str, str] | None = None,
+        lock: PackageLock | None = None,
         source_date_epoch: int | None,
     ) -> None:
         super().__init__(output, source_date_epoch)
@@ -82,10 +87,13 @@ class LayerPackages(Stage):
         self._cache = cache
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
+        self.lock = lock
         self._base_artifacts: dict[str, dict[str, t.Any]] = {}
 
     def validate(self) -> None:
         validate_packages({"packages": self.packages}, self.excluded)
+        if self.lock is not None:
+            self.lock.check(self._declared())
         if not os.path.isabs(self.base):
             raise StageError(f"base: {self.base!r} must be the absolute path of a root tree on the build host.")
         stamp = Stamp.load(self.base)
@@ -96,6 +104,17 @@ class LayerPackages(Stage):
             raise StageError(f"base: {self.base} was made by {stamp.stage}, but it must be a root tree of live_rootfs.")
         if "base" in stamp.inputs:
             raise StageError(f"base: {self.base} is a layer itself. A base must be a whole root tree.")
+
+    def _declared(self) -> dict[str, t.Any]:
+        """What apt's choice of packages follows from, besides the base, whose packages are its own business."""
+        return {
+            "on_a_base": True,
+            "release": self.repositories[0].suite,
+            "architecture": self.architecture,
+            "recommends": self.recommends,
+            "packages": self.packages,
+            "packages_exclude": self.excluded,
+        }
 
     def reads(self) -> list[str]:
         return [self.base]
@@ -112,6 +131,8 @@ class LayerPackages(Stage):
             found["recommends"] = self.recommends
             found["architecture"] = self.architecture
             found["packages_exclude"] = self.excluded
+        if self.lock is not None:
+            found["lock"] = self.lock.identity()
         return found
 
     def base_artifact(self, fact: str = "") -> dict[str, t.Any]:
@@ -143,26 +164,36 @@ class LayerPackages(Stage):
 
     def build(self, work: Work) -> dict[str, t.Any]:
         os.mkdir(self.tree, 0o755)
+        archive = {"declared": self._declared(), "packages": {}, "unknown": [], "releases": {}, "source_date_epoch": None}
         if self.packages:
             folder = scratch_folder(self.output, "apt")
             try:
                 with stacked(self.output, [self.base], upper=self.tree) as root:
-                    self._install(work, root, folder)
+                    archive = self._install(work, root, folder)
             finally:
                 remove(folder)
             self._cache.hold_limit(work.run.note)
             reduce_layer(self.tree, self.base)
         kept_tree.pack(self.tree, work.target, work.run)
-        return {"tree_size": tree_size(self.tree)}
+        return {"archive": archive, "tree_size": tree_size(self.tree)}
 
-    def _install(self, work: Work, root: str, folder: str) -> None:
+    def _install(self, work: Work, root: str, folder: str) -> dict[str, t.Any]:
+        """Install the packages into the stack at ``root``, and return where they came from."""
         lists, archives = os.path.join(folder, "lists"), os.path.join(folder, "archives")
         # What apt may trust without a check must not get into other builds, and apt refuses to trust a signed list.
-        share_lists = not any(repository.trusted for repository in self.repositories)
+        share_lists = self.lock is None and not any(repository.trusted for repository in self.repositories)
         self._cache.take_lists(self.repositories if share_lists else [], lists)
         for path in (lists, archives):
             os.makedirs(os.path.join(path, "partial"))
-        self._write_configuration(folder)
+        locked = None
+        names = self.packages
+        if self.lock is not None:
+            locked = LockedRepository(self.lock, self.repositories, self.architecture, self._cache, folder)
+            locked.make(work.run, work.progress.step)
+            locked.link_into(archives)
+            # Which version of which suite is the lock's business.
+            names = sorted({re.split("[=/]", name)[0] for name in names})
+        self._write_configuration(folder, locked)
         outside = {"APT_CONFIG": self._apt_configuration(folder, "outside", folder, root)}
         self._apt_configuration(folder, "inside", _APT, "/")
         progress = InstallProgress(work.progress).line
@@ -174,7 +205,7 @@ class LayerPackages(Stage):
             extra_environment=outside,
             hint=hint,
         )
-        install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *self.packages]
+        install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *names]
         listing = work.run.run(
             ["apt-get", "--quiet", "--option=Acquire::ForceHash=SHA256", "--print-uris", *install],
             task="choosing packages",
@@ -186,7 +217,7 @@ class LayerPackages(Stage):
             self._cache.space_for(listing),
             "the packages as large as apt says, a packed copy of them, and the downloads",
         )
-        for name in self._cache.take_packages(listing, archives):
+        for name in self._cache.take_packages(listing, archives) if locked is None else ():
             work.run.note(f"{name} in the cache was damaged, and was downloaded again")
         work.progress.step("downloading packages")
         work.run.run(
@@ -210,14 +241,26 @@ class LayerPackages(Stage):
             on_line=progress,
             hint=hint,
         )
+        record = ArchiveRecord(folder, self.repositories, self.base)
+        work.run.run(
+            record.command(root, lists), task="noting where packages came from", extra_environment=outside, hint=hint
+        )
+        if self.lock is None:
+            return {"declared": self._declared(), **record.facts()}
+        self.lock.check_installed(record.installed())
+        return self.lock.facts()
 
-    def _write_configuration(self, folder: str) -> None:
-        sources = "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+    def _write_configuration(self, folder: str, locked: LockedRepository | None) -> None:
+        if locked is not None:
+            sources, pins = locked.sources(), ""
+        else:
+            sources = "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
+            pins = preferences(self.repositories)
         with open(os.path.join(folder, "image.sources"), "w", encoding="utf-8") as stream:
             # apt would use packages of file: where they are, which is not inside of the tree.
             stream.write(sources.replace("URIs: file:", "URIs: copy:"))
         with open(os.path.join(folder, "preferences"), "w", encoding="utf-8") as stream:
-            stream.write("\n".join(filter(None, (preferences(self.repositories), exclusions(self.excluded)))))
+            stream.write("\n".join(filter(None, (pins, exclusions(self.excluded)))))
         with open(os.path.join(folder, "auth.conf"), "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write("".join(repository.credentials() for repository in self.repositories))

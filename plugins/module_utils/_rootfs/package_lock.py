@@ -101,7 +101,8 @@ class PackageLock:
                 **{field: inputs["repositories"][name][field] for field in ("uri", "suite", "components")},
                 **archive["releases"].get(name, {}),
             }
-            for name in inputs["repository_order"]
+            # A layer without packages has none.
+            for name in inputs.get("repository_order", ())
         }
         return cls(
             archive["declared"],
@@ -165,7 +166,7 @@ class PackageLock:
         if changes:
             raise StageError(
                 f"lock: what is installed is not what was locked: {describe(changes)}. A script may have installed or "
-                f"removed packages, or mmdebstrap chooses others than when the lock was made. {HOW_TO_RENEW}"
+                f"removed packages, the base may have others, or mmdebstrap chooses others than when the lock was made. {HOW_TO_RENEW}"
             )
 
 
