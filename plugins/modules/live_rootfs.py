@@ -405,10 +405,10 @@ options:
     default: /var/cache/liveforge
   cache_max_size:
     description:
-      - Size that O(cache) may have when packages were installed, in bytes or with a unit such as V(500M), V(20G) (powers
-        of 1024). What was not used for longest goes first. Without it nothing is removed.
-      - Files that a running build has linked stay, so the cache can be larger for a while. All builds that share a cache
-        should say the same, since each holds its own limit.
+      - Size that O(cache) may have when packages were installed, in bytes or with a unit such as V(500M), V(20G)
+        (powers of 1024). What was not used for longest goes first. Without it nothing is removed.
+      - Files that a running build has linked stay, so the cache can be larger for a while. All builds that share a
+        cache should say the same, since each holds its own limit.
       - Mirrors forget old packages, so a limit also limits for how long an old O(lock) can be built.
     type: str
     version_added: 0.1.0

@@ -99,7 +99,8 @@ def test_the_former_tree_gives_way_when_apt_says_that_more_is_needed(
     tree: int, disk: Disk, files: pathlib.Path
 ) -> None:
     image = disk.place / NAME
-    recorded = [json.loads((image / f"{name}.stage.json").read_text()) for name in ("rootfs", "rootfs.packages.tar.zst")]
+    names = ("rootfs", "rootfs.packages.tar.zst")
+    recorded = [json.loads((image / f"{name}.stage.json").read_text()) for name in names]
     # As much as a tree of the former size needs, and the package lists of the new one have to fit in as well.
     disk.resize(disk.used + int(1.1 * sum(stamp["output"]["size"] for stamp in recorded)) + (20 << 20))
     run = build(files, "more\n", packages=["less", "git", "vim"])
@@ -115,7 +116,8 @@ def test_a_build_that_cannot_fit_is_refused_and_removes_nothing(tree: int, disk:
     disk.resize(disk.used + (1 << 20))
     run = build(files, "too much\n", packages=["less"])
     assert run.status != 0
-    said = re.search(r"Not enough space in \S+ for the root tree: (\d+) MB needed, (\d+) MB free, so (\d+) MB", run.output)
+    pattern = r"Not enough space in \S+ for the root tree: (\d+) MB needed, (\d+) MB free, so (\d+) MB are missing"
+    said = re.search(pattern, run.output)
     assert said, run.output[-4000:]
     needed, free, missing = (int(number) for number in said.groups())
     assert abs(needed - free - missing) <= 1

@@ -14,11 +14,11 @@ import typing as t
 import pytest
 
 import playbook
-from integration import torture_tree
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
 from ansible_collections.liveforge.images.plugins.module_utils._digest import tree_content
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._stage import disk_usage
+from integration import torture_tree
 
 
 @pytest.fixture

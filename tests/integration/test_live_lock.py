@@ -89,9 +89,7 @@ def build(workspace: pathlib.Path, lock: pathlib.Path | None = None, **changed: 
     return playbook.module("live_rootfs", options(workspace, **changed), workspace)
 
 
-def write_lock(
-    workspace: pathlib.Path, lock: pathlib.Path, *arguments: str, tree: str = "rootfs"
-) -> dict[str, t.Any]:
+def write_lock(workspace: pathlib.Path, lock: pathlib.Path, *arguments: str, tree: str = "rootfs") -> dict[str, t.Any]:
     """Run live_lock as a user would; returns its result and what ansible-playbook printed."""
     task = {"liveforge.images.live_lock": {"root": str(workspace / tree), "dest": str(lock)}, "register": "told"}
     keep = {

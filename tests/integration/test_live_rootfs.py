@@ -157,7 +157,8 @@ def test_nothing_of_the_host_or_the_build_is_left(tree: pathlib.Path) -> None:
 
 
 def test_secrets_are_not_written_down(tree: pathlib.Path, workspace: pathlib.Path) -> None:
-    for name in ("rootfs.stage.json", "rootfs.log", "rootfs.packages.tar.zst.stage.json", "rootfs.packages.tar.zst.log"):
+    packages = "rootfs.packages.tar.zst"
+    for name in ("rootfs.stage.json", "rootfs.log", f"{packages}.stage.json", f"{packages}.log"):
         assert playbook.PASSWORD_HASH not in (workspace / name).read_text()
 
 

@@ -72,7 +72,8 @@ def build(workspace: pathlib.Path, cache: pathlib.Path, name: str, **further: t.
 
 def packages(workspace: pathlib.Path, name: str) -> list[tuple[str, str]]:
     """File name and SHA-256 of each installed package, as the signed lists have it."""
-    recorded = json.loads((workspace / f"{name}.packages.tar.zst.stage.json").read_text())["facts"]["archive"]["packages"]
+    stamp = json.loads((workspace / f"{name}.packages.tar.zst.stage.json").read_text())
+    recorded = stamp["facts"]["archive"]["packages"]
     return [
         (f"{package}_{data['version'].replace(':', '%3a')}_{data['architecture']}.deb", data["sha256"])
         for package, data in recorded.items()

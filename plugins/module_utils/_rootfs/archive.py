@@ -155,7 +155,7 @@ class ArchiveRecord:
 
 
 def _list_packages(status: str) -> str:
-    """A shell command that prints name, version and architecture of what is installed, from dpkg's folder ``status``."""
+    """A shell command printing name, version and architecture of what is installed, by dpkg's folder ``status``."""
     return (
         f"dpkg-query --admindir={status} --show "
         "--showformat='${db:Status-Status} ${Package} ${Version} ${Architecture}\\n' "

@@ -25,8 +25,8 @@ _COMMON = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--blocking-fact
 def pack(tree: str, archive: str, run: Runner) -> None:
     """Write a tree to a new archive.
 
-    Sockets are removed from the tree, since no archive holds them: nobody listens on them in an image anyway, and a tree
-    that was unpacked has to be the one that was packed.
+    Sockets are removed from the tree, since no archive holds them: nobody listens on them in an image anyway, and a
+    tree that was unpacked has to be the one that was packed.
     """
     for relative, status in list(walk(tree)):
         if stat.S_ISSOCK(status.st_mode):

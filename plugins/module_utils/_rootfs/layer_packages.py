@@ -164,7 +164,8 @@ class LayerPackages(Stage):
 
     def build(self, work: Work) -> dict[str, t.Any]:
         os.mkdir(self.tree, 0o755)
-        archive = {"declared": self._declared(), "packages": {}, "unknown": [], "releases": {}, "source_date_epoch": None}
+        archive: dict[str, t.Any] = {"declared": self._declared(), "packages": {}, "unknown": [], "releases": {}}
+        archive["source_date_epoch"] = None
         if self.packages:
             folder = scratch_folder(self.output, "apt")
             try:

@@ -287,7 +287,7 @@ class PackageCache:
                 _mark(os.path.join(self.lists, name))
 
     def hold_limit(self, note: t.Callable[[str], None]) -> None:
-        """Remove what was not used for longest while there is more than the limit; ``note`` takes a sentence about it."""
+        """Remove what was not used for longest while there is more than the limit; ``note`` takes a word about it."""
         if self._max_size is None:
             return
         found = entries(self.folder)

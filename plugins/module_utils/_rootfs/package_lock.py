@@ -86,8 +86,8 @@ class PackageLock:
         stamp = Stamp.load(packages)
         if stamp is None or "archive" not in stamp.facts:
             raise StageError(
-                f"root: nothing is recorded of where the packages of {root} came from ({Stamp.path_for(packages)}). Build "
-                "it with live_rootfs; one of an earlier version needs force: true."
+                f"root: nothing is recorded of where the packages of {root} came from ({Stamp.path_for(packages)}). "
+                "Build it with live_rootfs; one of an earlier version needs force: true."
             )
         archive = stamp.facts["archive"]
         if archive["unknown"]:
@@ -166,7 +166,8 @@ class PackageLock:
         if changes:
             raise StageError(
                 f"lock: what is installed is not what was locked: {describe(changes)}. A script may have installed or "
-                f"removed packages, the base may have others, or mmdebstrap chooses others than when the lock was made. {HOW_TO_RENEW}"
+                "removed packages, the base may have others, or mmdebstrap chooses others than when the lock was made. "
+                f"{HOW_TO_RENEW}"
             )
 
 

@@ -84,6 +84,7 @@ class RootTree(Stage):
         self.declaration = declaration
         self.package_sources = list(package_sources)
         self._force = force
+        self._force_packages = False
         self._lock_timeout = lock_timeout
         self._expendable: list[str] = []
         self._made_room: list[str] = []
@@ -117,6 +118,8 @@ class RootTree(Stage):
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
+        # A first build that failed goes on with the packages that it had. Known before room is made.
+        self._force_packages = self._force and os.path.lexists(self.output)
         self._require_space()
 
     def _require_space(self) -> None:
@@ -125,7 +128,7 @@ class RootTree(Stage):
         what, self._expendable = "the root tree", [self.output]
         if self._packages_run().decide().changed:
             kept = former_size(self.packages.output) or int((PACKED_COPY - 1) * self._installed_size())
-            needed += max(kept, _LISTS_BYTES if self.packages.packages else 0)
+            needed += max(kept, self._lists_size())
             what = "the root tree and the packed tree of its packages"
             self._expendable.append(self.packages.output)
         self._make_room(needed, what)
@@ -141,6 +144,10 @@ class RootTree(Stage):
         if stamp is not None:
             return int(stamp.facts["tree_size"] * 1.1)
         return 0 if isinstance(self.packages, LayerPackages) else _LEAST_BYTES
+
+    def _lists_size(self) -> int:
+        """Bytes that apt needs for its lists; an image that adds no package to its base needs no lists."""
+        return 0 if isinstance(self.packages, LayerPackages) and not self.packages.packages else _LISTS_BYTES
 
     def _shipped_size(self) -> int:
         """Bytes of overlays and archives, packed as some of them are."""
@@ -191,16 +198,14 @@ class RootTree(Stage):
                 raise
             # Only apt knows that there will be more than there was.
             remove(work.target)
-            if not self._make_room(problem.details["needed"] + _LISTS_BYTES, "what apt says of the packages"):
+            needed = problem.details["needed"] + self._lists_size()
+            if not self._make_room(needed, "the packages as large as apt says, and a packed copy of them"):
                 raise
             outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
 
     def _packages_run(self) -> StageRun:
-        return StageRun(self.packages, force=self._force and self._was_built(), lock_timeout=self._lock_timeout)
-
-    def _was_built(self) -> bool:
-        return os.path.lexists(self.output)
+        return StageRun(self.packages, force=self._force_packages, lock_timeout=self._lock_timeout)
 
     def _configure(self, work: Work, root: str) -> None:
         declared = self.declaration

@@ -26,6 +26,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     StageRun,
     Work,
+    disk_usage,
     former_size,
     input_artifact,
     require_space,
@@ -420,6 +421,35 @@ def test_space_that_is_missing_is_named(tmp_path: pathlib.Path) -> None:
         match=r"Not enough space in .* for the moon: 1000000000000 MB needed, \d+ MB free, so \d+ MB are missing\.",
     ):
         require_space(str(tmp_path), 10**18, "the moon")
+
+
+def test_what_is_replaced_gives_way_only_as_far_as_needed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("first", "second", "third")]
+    (tmp_path / "first").mkdir()
+    for path in (tmp_path / "first/inside", *files[1:]):
+        path.write_bytes(bytes(1_000_000))
+    names = [str(path) for path in files]
+    real = os.statvfs(tmp_path)
+    full = [*real[:3], 10_000_000 // real.f_frsize, 10_000_000 // real.f_frsize, *real[5:]]
+    monkeypatch.setattr(_stage.os, "statvfs", lambda path: os.statvfs_result(full))
+    assert require_space(str(tmp_path), 9_000_000, "little", names) == []
+    with pytest.raises(StageError, match=r"for much: 15 MB needed, 13 MB free, so 2 MB are missing"):
+        require_space(str(tmp_path), 15_000_000, "much", names)
+    assert all(path.exists() for path in files)
+    assert require_space(str(tmp_path), 11_500_000, "more", [str(tmp_path / "gone"), *names]) == names[:2]
+    assert [path.exists() for path in files] == [False, False, True]
+
+
+def test_disk_usage_counts_blocks_and_every_file_once(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").write_bytes(bytes(100_000))
+    os.link(tmp_path / "tree/file", tmp_path / "tree/again")
+    with open(tmp_path / "tree/hole", "wb") as stream:
+        stream.truncate(10_000_000)
+    assert 100_000 <= disk_usage(str(tmp_path / "tree")) < 200_000
+    assert disk_usage(str(tmp_path / "tree/file")) >= 100_000
 
 
 def test_log_says_why_and_what(source: pathlib.Path, output: pathlib.Path) -> None:

@@ -212,6 +212,23 @@ def test_a_lock_gives_all_stages_its_date(tmp_path: pathlib.Path) -> None:
     assert locked(tmp_path, source_date_epoch=7).result()["iso"]["source_date_epoch"] == 7
 
 
+def test_an_image_that_adds_no_package_to_its_base_has_the_date_of_the_base(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "rescue.lock.json"
+    declared = {
+        "on_a_base": True,
+        "release": "bookworm",
+        "architecture": "amd64",
+        "recommends": False,
+        "packages": [],
+        "packages_exclude": [],
+    }
+    for date, taken in ((None, 5), (7, 7)):
+        path.write_text(json.dumps({**LOCK, "declared": declared, "source_date_epoch": date}))
+        base = {"name": "below", "release": "bookworm", "source_date_epoch": 5}
+        result = spec(lock=str(path), base="below", bases=[base], packages=[]).result()
+        assert result["rootfs"]["source_date_epoch"] == result["iso"]["source_date_epoch"] == taken
+
+
 def test_a_lock_for_other_packages_is_refused_before_anything_is_changed(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StageError) as refused:
         locked(tmp_path, packages=["htop"])
