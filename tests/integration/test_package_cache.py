@@ -188,6 +188,7 @@ def test_pruning_beneath_a_build_does_not_hurt_it(workspace: pathlib.Path, cache
 
 
 def test_builds_hold_the_limit_and_do_not_hurt_each_other(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+    build(workspace, cache, "tree")
     unused = cache / "archives/unused_1_all.deb"
     unused.write_bytes(bytes(3 << 20))
     os.utime(unused, (1, 1))

@@ -194,7 +194,7 @@ class RootTree(Stage):
         try:
             outcome: Outcome = run.execute()
         except StageError as problem:
-            if "needed" not in problem.details:
+            if "needed" not in problem.details or not any(map(os.path.lexists, self._expendable)):
                 raise
             # Only apt knows that there will be more than there was.
             remove(work.target)
