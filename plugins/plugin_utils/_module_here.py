@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import sys
 import traceback
 import typing as t
@@ -78,6 +79,9 @@ def _run(main: t.Callable[[], t.Any], command: list[str], writing: int) -> t.NoR
     """Be the module: the child never returns to what its parent was doing."""
     status = 1
     try:
+        # As in a new Python. A worker of Ansible ends at once, but a module first removes what is half made.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # By this Ansible tells whether warnings are shown, or are part of the result as with any module.
         _internal.is_controller = False
         sys.argv = command
