@@ -77,6 +77,26 @@ def test_a_killed_module(run: Run) -> None:
     assert run(lambda: os.kill(os.getpid(), signal.SIGKILL))["rc"] == -signal.SIGKILL
 
 
+def test_an_interrupted_module_cleans_up_whatever_its_parent_does_then(run: Run, tmp_path: pathlib.Path) -> None:
+    half_made = tmp_path / "half-made"
+
+    def main() -> None:
+        half_made.touch()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        finally:
+            half_made.unlink()
+
+    # As a worker of Ansible does.
+    before = signal.signal(signal.SIGINT, lambda *dummy: os._exit(1))
+    try:
+        assert run(main)["rc"] == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not half_made.exists()
+
+
 def test_progress_can_be_shown_meanwhile(run: Run) -> None:
     seen: list[float] = []
     run(lambda: time.sleep(0.4), lambda: seen.append(time.monotonic()))
