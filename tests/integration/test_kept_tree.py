@@ -42,6 +42,8 @@ def test_unpacked_tree_is_the_packed_one(folder: pathlib.Path) -> None:
     assert tree_content(again) == tree_content(tree)
     assert os.stat(os.path.join(again, "var/one-block")).st_mtime_ns == 1_600_000_000_123_456_789
     assert not os.path.lexists(os.path.join(tree, "var/socket"))
+    # Nobody else may read what only root may read in the tree.
+    assert stat.S_IMODE(os.stat(folder / "archive").st_mode) == 0o600
     # Of a file with a hole of 100 MiB, that hole is nowhere.
     assert disk_usage(again) < 60_000_000
     assert disk_usage(str(folder / "archive")) < 10_000_000

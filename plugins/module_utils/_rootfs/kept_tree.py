@@ -31,6 +31,8 @@ def pack(tree: str, archive: str, run: Runner) -> None:
     for relative, status in list(walk(tree)):
         if stat.S_ISSOCK(status.st_mode):
             os.unlink(os.path.join(tree, relative))
+    # It holds what only root may read, such as keys that packages made; tar keeps the mode of a file that is there.
+    os.close(os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     compress = "--use-compress-program=zstd -q -3 -T0"
     # The posix format has times to the nanosecond.
     command = ["tar", "--create", "--format=posix", "--sort=name", "--sparse", *_COMMON, compress]
