@@ -64,6 +64,17 @@ def remove(path: str) -> None:
     shutil.rmtree(path)
 
 
+def discard(output: str) -> None:
+    """Remove an output; whoever is killed meanwhile leaves nothing half removed under its name."""
+    mounted = mount_points_below(output)
+    if mounted:
+        raise StageError(f"{output} is not removed: {mounted[0]} is mounted there. Unmount it and run again.")
+    partial = partial_path(output)
+    remove(partial)
+    os.rename(output, partial)
+    remove(partial)
+
+
 def publish(partial: str, output: str) -> None:
     """Give the finished ``partial`` its final name in one step; what was there before is removed afterwards."""
     _sync(partial)

@@ -30,7 +30,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import (
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
-from ansible_collections.liveforge.images.plugins.module_utils._publish import partial_path, publish, remove
+from ansible_collections.liveforge.images.plugins.module_utils._publish import discard, partial_path, publish, remove
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import (
     Stamp,
     output_changed,
@@ -334,7 +334,7 @@ def require_space(folder: str, needed: int, what: str, expendable: t.Sequence[st
     if free < needed:
         raise lack_of_space(folder, needed, free, what)
     for path in gone:
-        remove(path)
+        discard(path)
     return gone
 
 

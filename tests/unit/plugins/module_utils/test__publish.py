@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -89,6 +90,26 @@ def test_remove_takes_files_links_and_trees(tmp_path: pathlib.Path) -> None:
     for name in ("tree", "file", "never there"):
         _publish.remove(str(tmp_path / name))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "tree"])
+def test_a_discarded_output_is_never_half_there(
+    kind: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "output", kind, "old")
+    _publish.discard(str(tmp_path / "output"))
+    assert os.listdir(tmp_path) == []
+
+    def killed(*dummy: t.Any) -> t.NoReturn:
+        raise SystemExit
+
+    make(tmp_path / "output", kind, "old")
+    # What another one that was killed has left.
+    make(tmp_path / ".output.partial", "file", "older")
+    monkeypatch.setattr(_publish.shutil, "rmtree", killed)
+    with contextlib.suppress(SystemExit):
+        _publish.discard(str(tmp_path / "output"))
+    assert not (tmp_path / "output").exists()
 
 
 def test_mount_points_are_found() -> None:
