@@ -118,8 +118,10 @@ class RootTree(Stage):
         require_archives(self._shipped())
         self.packages.preflight()
         find_tool("bwrap")
-        # A first build that failed goes on with the packages that it had. Known before room is made.
-        self._force_packages = self._force and os.path.lexists(self.output)
+        # A first build that failed goes on with the packages that it had. Known before room is made, and after it, too:
+        # a forced build that failed without its former tree must not take old packages the next time.
+        was_built = os.path.lexists(self.output) or Stamp.load(self.output) is not None
+        self._force_packages = self._force and was_built
         self._require_space()
 
     def _require_space(self) -> None:
