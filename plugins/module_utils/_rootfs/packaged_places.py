@@ -43,13 +43,21 @@ def _known_to_dpkg(database: str) -> set[str]:
 
 
 def _resolved(root: str, paths: t.Iterable[str]) -> set[str]:
-    """The paths with all links on the way to them followed inside of the tree: ``usr/bin/ls`` for ``bin/ls``."""
+    """The paths with all links on the way to them followed inside of the tree: ``usr/bin/ls`` for ``bin/ls``.
+
+    And what those lead to that are links themselves: ``dpkg --verify`` reads the file behind them.
+    """
+    asked: set[str] = set()
 
     @functools.cache
-    def folder(path: str) -> str:
+    def behind(path: str) -> str:
+        if path in asked:
+            # A link that leads through itself.
+            return path
+        asked.add(path)
         for _link in range(_LINKS):
             parent, dummy, name = path.rpartition("/")
-            above = folder(parent) if parent else ""
+            above = behind(parent) if parent else ""
             path = f"{above}/{name}" if above else name
             try:
                 target = os.readlink(os.path.join(root, path))
@@ -61,5 +69,6 @@ def _resolved(root: str, paths: t.Iterable[str]) -> set[str]:
     found = set()
     for path in paths:
         parent, dummy, name = path.rpartition("/")
-        found.add(f"{folder(parent)}/{name}" if parent else name)
+        found.add(f"{behind(parent)}/{name}" if parent else name)
+        found.add(behind(path))
     return found

@@ -20,13 +20,18 @@ def is_packaged(tmp_path: pathlib.Path) -> t.Callable[[str], bool]:
     root = tmp_path / "[root]"
     information = root / "var/lib/dpkg/info"
     information.mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "etc/replaced").symlink_to("../site/replaced")
     (root / "usr/bin").mkdir(parents=True)
     (root / "bin").symlink_to("usr/bin")
     (root / "usr/share").mkdir()
     (root / "usr/share/there").symlink_to("/usr/share/here")
     (root / "circle").symlink_to("circle")
-    (information / "coreutils.list").write_text("/.\n/bin\n/bin/ls\n/usr\n/usr/share/there/file\n/circle/x\n")
-    (information / "libc6:amd64.list").write_text("/etc\n/etc/ld.so.conf\n")
+    (root / "spiral").symlink_to("spiral/in")
+    (information / "coreutils.list").write_text(
+        "/.\n/bin\n/bin/ls\n/usr\n/usr/share/there/file\n/circle/x\n/spiral/x\n"
+    )
+    (information / "libc6:amd64.list").write_text("/etc\n/etc/ld.so.conf\n/etc/replaced\n")
     (information / "libc6:amd64.md5sums").write_text("0  etc/unlisted\n")
     (root / "var/lib/dpkg/diversions").write_text("/bin/sh\n/bin/sh.distrib\ndash\n")
     return packaged_places(str(root))
@@ -40,6 +45,9 @@ def is_packaged(tmp_path: pathlib.Path) -> t.Callable[[str], bool]:
         "usr",
         "etc/ld.so.conf",
         "usr/share/here/file",
+        # A file of a package that was replaced by a link.
+        "etc/replaced",
+        "site/replaced",
         # Where diversions move files to.
         "usr/bin/sh.distrib",
         "var/lib/dpkg",
