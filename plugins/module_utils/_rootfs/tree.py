@@ -133,12 +133,14 @@ class RootTree(Stage):
             needed += max(kept, self._lists_size())
             what = "the root tree and the packed tree of its packages"
             self._expendable.append(self.packages.output)
-        self._make_room(needed, what)
+        self._made_room = self._make_room(needed, what)
 
     def _make_room(self, needed: int, what: str) -> list[str]:
-        gone = require_space(os.path.dirname(self.output), needed, what, self._expendable)
-        self._made_room += gone
-        return gone
+        return require_space(os.path.dirname(self.output), needed, what, self._expendable)
+
+    def _note_room(self, work: Work, gone: t.Sequence[str]) -> None:
+        for path in gone:
+            work.run.note(f"{path} was removed before, since there was no room for it and its successor")
 
     def _installed_size(self) -> int:
         """Bytes of the packages, as far as the last build tells."""
@@ -157,9 +159,8 @@ class RootTree(Stage):
         return sum(disk_usage(archive) for archive in archives)
 
     def build(self, work: Work) -> dict[str, t.Any]:
+        self._note_room(work, self._made_room)
         self._build_packages(work)
-        for path in self._made_room:
-            work.run.note(f"{path} was removed before, since there was no room for it and its successor")
         if not os.path.isdir(work.target):
             work.progress.step("unpacking the package tree")
             kept_tree.unpack(self.packages.output, work.target, work.run)
@@ -201,8 +202,10 @@ class RootTree(Stage):
             # Only apt knows that there will be more than there was.
             remove(work.target)
             needed = problem.details["needed"] + self._lists_size()
-            if not self._make_room(needed, "the packages as large as apt says, and a packed copy of them"):
+            gone = self._make_room(needed, "the packages as large as apt says, and a packed copy of them")
+            if not gone:
                 raise
+            self._note_room(work, gone)
             outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
 
