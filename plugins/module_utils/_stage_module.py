@@ -35,7 +35,8 @@ STAGE_ARGUMENTS: dict[str, t.Any] = {
 def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.Any]], Stage]) -> t.NoReturn:
     """Run the stage that ``make_stage`` builds from the module's options, and end the module with its outcome."""
     os.umask(0o022)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in _ENDING:
+        signal.signal(number, _stop)
     end_with(module.params["controller_processes"])
     run: StageRun | None = None
     only_decide = module.check_mode or module.params["decide_only"]
@@ -86,7 +87,14 @@ def _result(stage: Stage, outcome: Outcome, *, with_diff: bool) -> dict[str, t.A
     return result
 
 
+# Whoever ends ansible-playbook sends one to its group, and end_with sends another.
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
 def _stop(signum: int, dummy: t.Any) -> t.NoReturn:
+    # The next one must not end the removing.
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     # An exception, so that every finally clause on the way up removes what it made.
     raise SystemExit(128 + signum)
 
