@@ -86,7 +86,6 @@ class RootTree(Stage):
         self._force = force
         self._force_packages = False
         self._lock_timeout = lock_timeout
-        self._expendable: list[str] = []
         self._made_room: list[str] = []
 
     def validate(self) -> None:
@@ -126,17 +125,14 @@ class RootTree(Stage):
 
     def _require_space(self) -> None:
         """The former tree stays until the new one is whole, unless there is no room for both."""
-        needed = former_size(self.output) or self._installed_size() + self._shipped_size()
-        what, self._expendable = "the root tree", [self.output]
+        needed = max(former_size(self.output) or 0, self._installed_size() + self._shipped_size())
+        what = "the root tree"
         if self._packages_run().decide().changed:
             kept = former_size(self.packages.output) or int((PACKED_COPY - 1) * self._installed_size())
             needed += max(kept, self._lists_size())
             what = "the root tree and the packed tree of its packages"
-            self._expendable.append(self.packages.output)
-        self._made_room = self._make_room(needed, what)
-
-    def _make_room(self, needed: int, what: str) -> list[str]:
-        return require_space(os.path.dirname(self.output), needed, what, self._expendable)
+        # Not the packages: without these, and with a mirror that cannot be reached, nothing could be built any more.
+        self._made_room = require_space(os.path.dirname(self.output), needed, what, [self.output])
 
     def _note_room(self, work: Work, gone: t.Sequence[str]) -> None:
         for path in gone:
@@ -197,12 +193,14 @@ class RootTree(Stage):
         try:
             outcome: Outcome = run.execute()
         except StageError as problem:
-            if "needed" not in problem.details or not any(map(os.path.lexists, self._expendable)):
+            expendable = [self.output, self.packages.output]
+            if "needed" not in problem.details or not any(map(os.path.lexists, expendable)):
                 raise
-            # Only apt knows that there will be more than there was.
+            # Only apt knows that there will be more than there was. It has reached its mirror by then.
             remove(work.target)
             needed = problem.details["needed"] + self._lists_size()
-            gone = self._make_room(needed, "the packages as large as apt says, and a packed copy of them")
+            what = "the packages as large as apt says, and a packed copy of them"
+            gone = require_space(os.path.dirname(self.output), needed, what, expendable)
             if not gone:
                 raise
             self._note_room(work, gone)
