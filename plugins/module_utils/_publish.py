@@ -58,17 +58,20 @@ def remove(path: str) -> None:
     if os.path.islink(path) or not os.path.isdir(path):
         os.unlink(path)
         return
+    _refuse_mounted(path)
+    shutil.rmtree(path)
+
+
+def _refuse_mounted(path: str) -> None:
     mounted = mount_points_below(path)
     if mounted:
         raise StageError(f"{path} is not removed: {mounted[0]} is mounted there. Unmount it and run again.")
-    shutil.rmtree(path)
 
 
 def discard(output: str) -> None:
     """Remove an output; whoever is killed meanwhile leaves nothing half removed under its name."""
-    mounted = mount_points_below(output)
-    if mounted:
-        raise StageError(f"{output} is not removed: {mounted[0]} is mounted there. Unmount it and run again.")
+    # Before it is renamed: a message must name what the user knows.
+    _refuse_mounted(output)
     partial = partial_path(output)
     remove(partial)
     os.rename(output, partial)

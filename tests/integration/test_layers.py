@@ -197,6 +197,17 @@ def test_what_cannot_work_is_refused_before_anything_is_changed(
     assert not place.exists()
 
 
+def rootfs_with_mount(mount: str, options: dict[str, t.Any], arguments: pathlib.Path) -> dict[str, t.Any]:
+    """Result of live_rootfs where the shell command ``mount`` was run first, seen by nobody else."""
+    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
+    script = f"{mount} && exec {sys.executable} -m "
+    script += f"ansible_collections.liveforge.images.plugins.modules.live_rootfs {arguments}"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    result: dict[str, t.Any] = json.loads(done.stdout)
+    return result
+
+
 def test_space_for_the_packages_of_a_layer_is_what_apt_says(first: playbook.Run, workspace: pathlib.Path) -> None:
     small = workspace / "small"
     small.mkdir()
@@ -206,15 +217,7 @@ def test_space_for_the_packages_of_a_layer_is_what_apt_says(first: playbook.Run,
         "release": "bookworm",
         "packages": ["clang"],
     }
-    arguments = workspace / "small.json"
-    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
-    script = (
-        f"mount -t tmpfs -o size=250m tmpfs {small} && exec {sys.executable} -m "
-        f"ansible_collections.liveforge.images.plugins.modules.live_rootfs {arguments}"
-    )
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    result = json.loads(done.stdout)
+    result = rootfs_with_mount(f"mount -t tmpfs -o size=250m tmpfs {small}", options, workspace / "small.json")
     assert result["failed"]
     assert f"Not enough space in {small} for the packages as large as apt says" in result["msg"], result
     assert result["needed"] > 400_000_000
@@ -229,17 +232,12 @@ def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, wor
         "base": str(workspace / "base/rootfs"),
         "release": "bookworm",
     }
-    arguments = workspace / "nested/arguments.json"
-    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
     folder = workspace / "nested"
-    script = (
+    mount = (
         f"mount -t overlay overlay -o lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work "
-        f"{folder}/inside && exec {sys.executable} -m "
-        f"ansible_collections.liveforge.images.plugins.modules.live_rootfs {arguments}"
+        f"{folder}/inside"
     )
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    result = json.loads(done.stdout)
+    result = rootfs_with_mount(mount, options, folder / "arguments.json")
     assert result["failed"]
     assert "does not mount an overlayfs in" in result["msg"]
     assert "a workspace on ext4, xfs, btrfs or tmpfs" in result["msg"]
