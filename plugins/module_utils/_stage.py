@@ -54,12 +54,17 @@ class Work:
         progress: says what is going on.
         content: digest of what the stage made, as :func:`output_identity` has it, when the stage knows it anyway;
             otherwise the output is read for it.
+        former: the stage file of the output that is there, for a stage that can make the new one from it; the output
+            may have been modified since. None when there is none, or when a build was forced.
+        changes: the inputs that changed since then.
     """
 
     target: str
     run: Runner
     progress: Progress
     content: str | None = None
+    former: Stamp | None = None
+    changes: Changes = dataclasses.field(default_factory=list)
 
 
 class Stage(abc.ABC):
@@ -167,9 +172,9 @@ class StageRun:
             reason, changes, stamp = self._why(inputs)
             if reason is None and stamp is not None:
                 return _unchanged(stamp)
-            return self._build(inputs, reason or "", changes)
+            return self._build(inputs, reason or "", changes, None if self.force else stamp)
 
-    def _build(self, inputs: dict[str, t.Any], reason: str, changes: Changes) -> Outcome:
+    def _build(self, inputs: dict[str, t.Any], reason: str, changes: Changes, former: Stamp | None) -> Outcome:
         stage = self.stage
         partial = partial_path(stage.output)
         partials = [partial, *(partial_path(path) for path in stage.companions())]
@@ -180,7 +185,7 @@ class StageRun:
         try:
             runner = Runner(stage.output + LOG_SUFFIX, stage.source_date_epoch)
             runner.note(f"{stage.name}: {reason}")
-            work = Work(partial, runner, self.progress)
+            work = Work(partial, runner, self.progress, former=former, changes=changes)
             facts = stage.build(work)
             self.progress.step("publishing")
             companions = {os.path.basename(path): _published(path) for path in stage.companions()}

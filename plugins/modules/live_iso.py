@@ -222,6 +222,9 @@ requirements:
 notes:
   - Files on the ISO have KIWI's names, C(boot/x86_64/loader/linux), C(boot/x86_64/loader/initrd),
     C(LiveOS/squashfs.img), C(boot/grub/grub.cfg), C(boot/grub/loopback.cfg) and C(boot/mbrid).
+  - When only the menu changed, the last ISO is copied and its menu replaced, which gives the same bytes as writing it
+    anew and takes less time. With O(mediacheck) or O(edit_boot_config), or without O(source_date_epoch), it is written
+    anew.
   - To boot the ISO as a file, let a GRUB loop-mount it, set C(iso_path) to its path and read
     C(/boot/grub/loopback.cfg) inside it.
 seealso:
@@ -292,9 +295,10 @@ volid:
   sample: KIOSK-2026.11
 mbrid:
   description:
-    - Identifier of this very ISO, as KIWI writes it. It is the name of a file in C(/boot), by which GRUB finds the
-      medium, and the disk signature.
-    - It follows from the content, so two different ISOs have different ones.
+    - Identifier of the system on this ISO, as KIWI writes it. It is the name of a file in C(/boot), by which GRUB finds
+      the medium, and the disk signature.
+    - It follows from the content, so ISOs with different systems have different ones. What shows in the menu alone, such
+      as O(kernelcmdline) or O(timeout), does not count.
   returned: when all inputs exist
   type: str
   sample: "0x1fa4c03b"

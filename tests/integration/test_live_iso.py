@@ -76,6 +76,11 @@ def sha256(path: str | pathlib.Path) -> str:
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
+def is_written_by_xorriso(result: dict[str, t.Any]) -> bool:
+    """Whether the build of this result wrote the ISO as a whole, by its log."""
+    return "$ xorriso " in pathlib.Path(result["log"]).read_text()
+
+
 def output(*command: str) -> str:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout
@@ -228,6 +233,60 @@ def test_what_changed_is_named(folder: pathlib.Path) -> None:
     assert check["mbrid"] == live_iso(folder, title="Other")["mbrid"] != first["mbrid"]
     (folder / "boot" / "initrd").write_bytes(b"another initrd")
     assert "boot.content" in live_iso(folder, title="Other")["reason"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kernelcmdline": "quiet a=b"},
+        {"kernelcmdline": "quiet", "timeout": 3, "input_console": []},
+        {"grub_template": {"content": "search $search_params\nlinux $bootpath/linux $boot_options\n"}},
+    ],
+    ids=["command-line", "menu", "template"],
+)
+@pytest.mark.parametrize("more", [{}, {"firmware": "bios"}, {"mediacheck": True}], ids=["uefi", "bios", "mediacheck"])
+def test_another_menu_gives_the_bytes_of_a_build_from_nothing(
+    tmp_path: pathlib.Path, changes: dict[str, t.Any], more: dict[str, t.Any]
+) -> None:
+    """Only the menu changed, so the last ISO is taken, unless a media check tag covers every byte."""
+    results = []
+    for name, steps in (("one", ({}, changes)), ("two", (changes,))):
+        place = tmp_path / name
+        make_inputs(place)
+        results.append([live_iso(place, **more, **step) for step in steps][-1])
+    again, anew = results
+    assert (again["changed"], again["sha256"]) == (True, anew["sha256"])
+    assert sha256(again["path"]) == anew["sha256"]
+    same = ("mbrid", "kernel_command_line", "menu", "layout", "volid", "media_check", "content_check", "size")
+    assert {name: again[name] for name in same} == {name: anew[name] for name in same}
+    assert is_written_by_xorriso(again) == ("mediacheck" in more)
+    assert live_iso(tmp_path / "one", **more, **changes)["changed"] is False
+
+
+def test_a_menu_that_takes_more_bytes_or_a_touched_iso_needs_a_new_iso(folder: pathlib.Path) -> None:
+    first = live_iso(folder)
+    longer = live_iso(folder, kernelcmdline="x=" + "y" * 1900)
+    assert is_written_by_xorriso(longer)
+    iso = pathlib.Path(first["path"])
+    damaged = bytearray(iso.read_bytes())
+    damaged[-600_000] ^= 1
+    iso.write_bytes(damaged)
+    mended = live_iso(folder, kernelcmdline="x=" + "z" * 1900)
+    assert is_written_by_xorriso(mended)
+    assert sha256(iso) == mended["sha256"]
+
+
+def test_force_writes_the_iso_anew(folder: pathlib.Path) -> None:
+    live_iso(folder)
+    assert is_written_by_xorriso(live_iso(folder, kernelcmdline="quiet", force=True))
+
+
+def test_another_menu_keeps_the_numbers_of_the_iso(folder: pathlib.Path) -> None:
+    first = live_iso(folder)
+    check = live_iso(folder, kernelcmdline="quiet", _ansible_check_mode=True)
+    second = live_iso(folder, kernelcmdline="quiet")
+    assert first["mbrid"] == check["mbrid"] == second["mbrid"]
+    assert first["sha256"] != second["sha256"]
 
 
 def test_check_mode_before_the_inputs_exist(tmp_path: pathlib.Path) -> None:

@@ -149,9 +149,9 @@ def test_an_own_menu_is_on_the_iso_and_in_the_result(folder: pathlib.Path) -> No
     assert result["changed"], result
     iso = result["path"]
     text = extracted(iso, "/boot/grub/grub.cfg", folder)
-    assert f"search --no-floppy --file --set=root /boot/{result['mbrid']}" in text
+    assert f"search --no-floppy --file --set=root --hint=$root /boot/{result['mbrid']}" in text
     assert 'set isoboot="iso-scan/filename=${iso_path}"' in text
-    assert extracted(iso, "/boot/grub/loopback.cfg", folder) == "source /boot/grub/grub.cfg\n"
+    assert extracted(iso, "/boot/grub/loopback.cfg", folder).rstrip("\n") == "source /boot/grub/grub.cfg"
     assert [entry["title"] for entry in result["menu"]] == ["Mine"]
     assert "quiet root=live:CDLABEL=TEST" in result["kernel_command_line"]
     assert "root=live:CDLABEL=TEST" in foreseen["kernel_command_line"]

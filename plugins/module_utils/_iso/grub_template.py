@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso import kernel_command_line as command_line
 from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
-from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import quote
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import quote, search_arguments
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 
 # Words that GRUB takes as they are.
@@ -68,7 +68,7 @@ def filled_in(template: str, options: IsoOptions, mbrid: str, persistent_label: 
     root = options.live_root(mbrid, persistent_label)
     return string.Template(template).substitute(
         _FIXED,
-        search_params=f"--no-floppy --file --set=root /boot/{mbrid}",
+        search_params=search_arguments(mbrid, "root"),
         boot_options=_words(command_line.normal(root)),
         failsafe_boot_options=_words(command_line.failsafe(root)),
         boot_timeout=str(options.timeout),

@@ -102,7 +102,8 @@ def xorriso_command(
     """The command that writes the ISO to the file ``target``."""
     command = [
         # -no_rc first, or the operator's ~/.xorrisorc changes the ISO; stdio: since plain paths below /dev are refused.
-        *("xorriso", "-no_rc", "-as", "mkisofs", "-o", f"stdio:{target}"),
+        # What is published is flushed to disk once, and then as a whole.
+        *("xorriso", "-no_rc", "-stdio_sync", "off", "-as", "mkisofs", "-o", f"stdio:{target}"),
         # Files of 4 GiB and more; names for Linux and Windows; owner root and read permission for everybody.
         *("-iso-level", "3", "-J", "-joliet-long", "-r"),
         *("-V", options.volid, "-A", options.application_id or identity.mbrid, "-p", PREPARER),

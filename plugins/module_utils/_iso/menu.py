@@ -56,19 +56,26 @@ def menu_entries(options: IsoOptions, mbrid: str, persistent_label: str) -> list
 def early_cfg(mbrid: str) -> str:
     """What a GRUB that was just loaded runs: find this very medium and read its menu.
 
-    Plain commands only: inside a core image it is read before the shell with if and quotes is there.
+    Plain commands only: inside a core image it is read before the shell with if is there. The disk that GRUB was loaded
+    from is looked at first: there may be media with the same system and another menu.
     """
     return (
-        f"search --no-floppy --file --set=root /boot/{mbrid}\n"
+        "regexp --set=1:loaded_from '^([^,]+)' $root\n"
+        f"search {search_arguments(mbrid, 'loaded_from')}\n"
         "set prefix=($root)/boot/grub\n"
         "configfile ($root)/boot/grub/grub.cfg\n"
     )
 
 
+def search_arguments(mbrid: str, first: str) -> str:
+    """Arguments of GRUB's search that set root to the medium, looking first at the device in its variable ``first``."""
+    return f"--no-floppy --file --set=root --hint=${first} /boot/{mbrid}"
+
+
 def grub_cfg(options: IsoOptions, entries: t.Sequence[MenuEntry], mbrid: str) -> str:
     """The menu of an ISO that was started as a CD or a disk."""
     parts = [
-        f"search --no-floppy --file --set=root /boot/{mbrid}\n",
+        f"search {search_arguments(mbrid, 'root')}\n",
         _terminals(options),
         _choice(options, entries),
         *(_entry(options, entry) for entry in entries),

@@ -11,15 +11,9 @@ import os
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
-from ansible_collections.liveforge.images.plugins.module_utils._iso import grub_template, layout
+from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso import loaders as boot_loaders
-from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import (
-    FONT,
-    MenuEntry,
-    early_cfg,
-    grub_cfg,
-    loopback_cfg,
-)
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import FONT, early_cfg
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 
 EFI_FOLDER = "EFI/BOOT"
@@ -66,7 +60,7 @@ class Parts:
     Args:
         options: what the ISO is to be.
         identity: its numbers.
-        menu: its menu entries.
+        menus: its menu files, by path on the ISO.
         scratch: where the parts go.
         run: runs the tools.
     """
@@ -75,13 +69,13 @@ class Parts:
         self,
         options: IsoOptions,
         identity: layout.Identity,
-        menu: t.Sequence[MenuEntry],
+        menus: t.Mapping[str, bytes],
         scratch: Scratch,
         run: Runner,
     ) -> None:
         self._options = options
         self._identity = identity
-        self._menu = menu
+        self._menus = menus
         self._scratch = scratch
         self._run = run
         self._early = scratch.write("early.cfg", early_cfg(identity.mbrid))
@@ -91,8 +85,7 @@ class Parts:
         scratch, options, mbrid = self._scratch, self._options, self._identity.mbrid
         marker = scratch.write("mbrid", mbrid + "\n")
         files = {
-            layout.GRUB_CFG: scratch.write("grub.cfg", self._grub_cfg()),
-            layout.LOOPBACK_CFG: scratch.write("loopback.cfg", self._loopback_cfg()),
+            **{name: scratch.write(os.path.basename(name), content) for name, content in self._menus.items()},
             f"boot/{mbrid}": marker,
             layout.MBRID_FILE: marker,
             layout.DISK_INFO: scratch.write("disk-info", options.title + "\n"),
@@ -104,19 +97,6 @@ class Parts:
             boot_loaders.make_bios_image(self._run, self._early, image)
             files[layout.bios_image_path(options.architecture)] = image
         return files
-
-    def _grub_cfg(self) -> str:
-        template, identity = self._options.grub_template, self._identity
-        if template is None:
-            return grub_cfg(self._options, self._menu, identity.mbrid)
-        return grub_template.filled_in(template, self._options, identity.mbrid, identity.persistent_label)
-
-    def _loopback_cfg(self) -> str:
-        # A template that knows nothing of ISO files could not start from one; then our own entries do.
-        template = self._options.grub_template
-        if template is not None and grub_template.boots_from_a_file(template):
-            return grub_template.loopback_cfg()
-        return loopback_cfg(self._options, self._menu)
 
     def boot_sector(self) -> str:
         """The first sector, for booting as a disk."""

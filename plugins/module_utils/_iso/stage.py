@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._iso import grub_template, layout
+from ansible_collections.liveforge.images.plugins.module_utils._iso import another_menu, grub_template, layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso import loaders as boot_loaders
 from ansible_collections.liveforge.images.plugins.module_utils._iso.edit_boot_config import EditedMedium
 from ansible_collections.liveforge.images.plugins.module_utils._iso.esp import make_esp
@@ -28,6 +28,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs impor
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect, read_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import add_content_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry, menu_entries
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_files import OPTIONS as MENU_OPTIONS
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_files import menu_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
@@ -115,7 +117,7 @@ class LiveIsoStage(Stage):
     """
 
     name = "live_iso"
-    format_version = 2
+    format_version = 3
 
     def __init__(
         self,
@@ -238,10 +240,14 @@ class LiveIsoStage(Stage):
     def _build(self, work: Work, scratch: Scratch) -> dict[str, t.Any]:
         identity = self._identity()
         menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
+        menus = menu_files(self.options, identity, menu)
+        known = self._with_another_menu(work, menu, menus)
+        if known is not None:
+            return known
         work.progress.step("reading the kernel and the initrd")
         expected = [ExpectedFile.of(name, path) for name, path in self._large_files().items()]
         work.progress.step("making boot loaders")
-        parts = Parts(self.options, identity, menu, scratch, work.run)
+        parts = Parts(self.options, identity, menus, scratch, work.run)
         efi_files = parts.efi_files()
         files = parts.iso_files()
         folders = self._folders(work, scratch, files)
@@ -249,13 +255,13 @@ class LiveIsoStage(Stage):
         if self.additions.edit_boot_config is not None:
             work.progress.step("running edit_boot_config")
             folder, efi_files = self._edited(work, scratch, folders, files, efi_files)
-            menus = {name: os.path.join(folder, name) for name in (layout.GRUB_CFG, layout.LOOPBACK_CFG)}
+            written = {name: os.path.join(folder, name) for name in menus}
             folders, files = [folder], {}
         else:
-            menus = {name: files[name] for name in (layout.GRUB_CFG, layout.LOOPBACK_CFG)}
+            written = {name: files[name] for name in menus}
         if self.additions.edit_boot_config is not None or self.options.grub_template is not None:
-            expected += [ExpectedFile.of(name, path) for name, path in menus.items()]
-            own_menu = _text(menus[layout.GRUB_CFG])
+            expected += [ExpectedFile.of(name, path) for name, path in written.items()]
+            own_menu = _text(written[layout.GRUB_CFG])
         files = {**files, **self._large_files()}
         content = layout.Content(
             files=files,
@@ -294,6 +300,28 @@ class LiveIsoStage(Stage):
             "content_check": report["content_check"],
             "layout": {name: report[name] for name in ("el_torito", "partition_table", "boot_loaders")},
         }
+
+    def _with_another_menu(
+        self, work: Work, menu: t.Sequence[MenuEntry], menus: t.Mapping[str, bytes]
+    ) -> dict[str, t.Any] | None:
+        """The facts, when the ISO could be made from the last one, in which the menu alone is another; else None."""
+        # A media check tag depends on every byte, a script may do anything with the menu, and without a fixed date
+        # every file of a new ISO has another one.
+        if self.options.mediacheck or self.additions.edit_boot_config is not None or self.source_date_epoch is None:
+            return None
+        if work.former is None or not another_menu.is_all_that_changed(work):
+            return None
+        sha256 = another_menu.write(work, self.output, menus)
+        if sha256 is None:
+            work.run.note("The last ISO cannot be taken for it, so it is written anew.")
+            remove(work.target)
+            return None
+        work.content = sha256
+        if self.options.grub_template is None:
+            facts = _menu_facts(menu)
+        else:
+            facts = _own_menu_facts(menus[layout.GRUB_CFG].decode())
+        return {**work.former.facts, **facts, "sha256": sha256}
 
     def _folders(self, work: Work, scratch: Scratch, files: t.Iterable[str]) -> list[str]:
         """Folders whose content goes to the root of the ISO: the user's own, and what was in the archives."""
@@ -359,6 +387,8 @@ class LiveIsoStage(Stage):
         inputs = self._inputs or self.inputs()
         kept = {name: value["content"] if name in _ARTIFACTS else value for name, value in inputs.items()}
         del kept["tools"]
+        # The numbers name the system on a medium. They stand in boot loaders, too, which a changed menu leaves alone.
+        kept["options"] = {name: value for name, value in kept["options"].items() if name not in MENU_OPTIONS}
         return layout.Identity.derive(fingerprint({**kept, "source_date_epoch": self.source_date_epoch}))
 
     def _large_files(self) -> dict[str, str]:

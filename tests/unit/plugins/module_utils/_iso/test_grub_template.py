@@ -48,7 +48,7 @@ def test_variables_are_filled_in_and_those_of_grub_stay() -> None:
     assert list(grub_template.problems(TEMPLATE)) == []
     for line in (
         "set default=0",
-        "search --no-floppy --file --set=root /boot/0x01020304",
+        "search --no-floppy --file --set=root --hint=$root /boot/0x01020304",
         "set timeout=7",
         "set timeout_style=menu",
         "serial --unit=0 --speed=115200",

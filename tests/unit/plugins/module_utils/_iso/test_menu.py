@@ -85,7 +85,7 @@ def test_loopback_menu_takes_nothing_but_root_and_iso_path_from_outside() -> Non
 def test_menu_of_the_medium_ignores_an_outer_grub() -> None:
     made = options()
     text = menu.grub_cfg(made, menu.menu_entries(made, MBRID, LABEL), MBRID)
-    assert text.startswith(f"search --no-floppy --file --set=root /boot/{MBRID}\n")
+    assert text.startswith(f"search --no-floppy --file --set=root --hint=$root /boot/{MBRID}\n")
     assert "iso_path" not in text
     assert "set timeout=7\nset timeout_style=countdown\n" in text
     assert "set default=live\n" in text
@@ -111,5 +111,5 @@ def test_terminals(output: list[str], keys: list[str], present: list[str], absen
 
 def test_early_script_has_no_shell_constructs() -> None:
     text = menu.early_cfg(MBRID)
-    assert text.splitlines()[0].endswith(f"/boot/{MBRID}")
-    assert all(line.split()[0] in ("search", "set", "configfile") for line in text.splitlines())
+    assert text.splitlines()[1].endswith(f" --hint=$loaded_from /boot/{MBRID}")
+    assert all(line.split()[0] in ("regexp", "search", "set", "configfile") for line in text.splitlines())

@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import digest, media_end
+from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import digest, digest_with, media_end
 from ansible_collections.liveforge.images.plugins.module_utils._iso.fat import FatError, FatImage
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import FIELD_SIZE, FIELD_START, read_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import identify
@@ -49,20 +49,30 @@ def test_tags(field: bytes, tag: dict[str, object]) -> None:
     assert read_tag(field) == tag
 
 
-def test_digests_of_the_whole_and_of_parts_in_one_pass(tmp_path: pathlib.Path) -> None:
+def test_digests_of_the_whole_and_of_parts(tmp_path: pathlib.Path) -> None:
     data = bytes(range(256)) * 12000
     path = tmp_path / "image"
     path.write_bytes(data)
     parts = {"a": [(0, 10)], "b": [(1048570, 12), (2000000, 1000000)], "empty": []}
-    seen: list[float] = []
-    found = digest(str(path), parts, media_end(len(data), 15), seen.append)
+    found = digest(str(path), parts, media_end(len(data), 15))
     assert found.whole == hashlib.sha256(data).hexdigest()
     for name, extents in parts.items():
         content = b"".join(data[start : start + length] for start, length in extents)
         assert found.parts[name] == hashlib.sha256(content).hexdigest()
     blanked = data[:FIELD_START] + b" " * FIELD_SIZE + data[FIELD_START + FIELD_SIZE : -15 * 2048]
     assert found.media_md5 == hashlib.md5(blanked, usedforsecurity=False).hexdigest()
-    assert seen[-1] == 100 and seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    "places", [{}, {0: b"start"}, {1048570: b"across two chunks", 2000: b"x"}, {3071990: b"the end---"}]
+)
+def test_digest_with_other_bytes_in_some_places(tmp_path: pathlib.Path, places: dict[int, bytes]) -> None:
+    data = bytearray(bytes(range(256)) * 12000)
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    for start, content in places.items():
+        data[start : start + len(content)] = content
+    assert digest_with(str(path), places) == hashlib.sha256(data).hexdigest()
 
 
 def test_no_media_digest_unless_asked_for(tmp_path: pathlib.Path) -> None:
