@@ -223,8 +223,8 @@ notes:
   - Files on the ISO have KIWI's names, C(boot/x86_64/loader/linux), C(boot/x86_64/loader/initrd),
     C(LiveOS/squashfs.img), C(boot/grub/grub.cfg), C(boot/grub/loopback.cfg) and C(boot/mbrid).
   - When only the menu changed, the last ISO is copied and its menu replaced, which gives the same bytes as writing it
-    anew and takes less time. With O(mediacheck) or O(edit_boot_config), or without O(source_date_epoch), it is written
-    anew.
+    anew and takes less time; without O(source_date_epoch) the dates on it are those of the last ISO. With
+    O(mediacheck) or O(edit_boot_config) it is always written anew.
   - To boot the ISO as a file, let a GRUB loop-mount it, set C(iso_path) to its path and read
     C(/boot/grub/loopback.cfg) inside it.
 seealso:

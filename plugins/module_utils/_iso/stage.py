@@ -305,9 +305,8 @@ class LiveIsoStage(Stage):
         self, work: Work, menu: t.Sequence[MenuEntry], menus: t.Mapping[str, bytes]
     ) -> dict[str, t.Any] | None:
         """The facts, when the ISO could be made from the last one, in which the menu alone is another; else None."""
-        # A media check tag depends on every byte, a script may do anything with the menu, and without a fixed date
-        # every file of a new ISO has another one.
-        if self.options.mediacheck or self.additions.edit_boot_config is not None or self.source_date_epoch is None:
+        # A media check tag depends on every byte, and a script may do anything with the menu.
+        if self.options.mediacheck or self.additions.edit_boot_config is not None:
             return None
         if work.former is None or not another_menu.is_all_that_changed(work):
             return None
