@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import operator
 import os
 import stat
 import typing as t
 
 _BLOCK = 1 << 20
+_name = operator.attrgetter("name")
 
 Entry = tuple[str, os.stat_result]
 Wanted = t.Callable[[str], bool]
@@ -134,15 +136,26 @@ def tree_state(root: str) -> str:
 
     The change time of the tree itself does not count: giving it its final name changes that.
     """
-    digest = hashlib.sha256()
     own = os.lstat(root)
-    digest.update(f"{own.st_mode} {own.st_uid} {own.st_gid}\n".encode())
-    for relative, status in walk(root):
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        digest.update(
-            f"{os.fsencode(relative).hex()} {status.st_mode} {status.st_uid} {status.st_gid} {status.st_ino} "
-            f"{size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode()
-        )
+    digest = hashlib.sha256(f"{own.st_mode} {own.st_uid} {own.st_gid}\n".encode())
+    # Every run does this several times, so it is less plain than walk(): a line for each entry, by folders.
+    folders = [os.fsencode(root)]
+    start = len(folders[0])
+    while folders:
+        folder = folders.pop()
+        lines = [folder[start:].hex()]
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=_name):
+                status = entry.stat(follow_symlinks=False)
+                mode = status.st_mode
+                size = status.st_size if stat.S_ISREG(mode) else 0
+                lines.append(
+                    f"{entry.name.hex()} {mode} {status.st_uid} {status.st_gid} {status.st_ino} {size} "
+                    f"{status.st_mtime_ns} {status.st_ctime_ns}"
+                )
+                if stat.S_ISDIR(mode):
+                    folders.append(entry.path)
+        digest.update("\n".join(lines).encode() + b"\n\n")
     return digest.hexdigest()
 
 

@@ -28,9 +28,16 @@ attributes:
     description: It runs on the controller.
 options:
   options:
-    description: The options of role P(liveforge.images.live_image#role), without the role's prefix.
+    description:
+      - The options of role P(liveforge.images.live_image#role), without the role's prefix.
+      - Either this or O(images) is needed.
     type: dict
-    required: true
+  images:
+    description:
+      - Several such declarations. They are checked, and that no two of them, or of O(bases), have the same name.
+        Nothing is returned.
+    type: list
+    elements: dict
   bases:
     description: Bases that the image may name, in addition to those among its options.
     type: list
@@ -46,12 +53,17 @@ EXAMPLES = r"""
       release: bookworm
       packages: [openssh-server]
   register: rescue
+
+- name: Check all of a playbook before the first is built
+  liveforge.images.live_image_spec:
+    images: "{{ live_images }}"
+    bases: "{{ live_bases }}"
 """
 
 RETURN = r"""
 spec:
   description: The completed declaration.
-  returned: success
+  returned: with O(options)
   type: dict
   contains:
     name:

@@ -297,8 +297,8 @@ mbrid:
   description:
     - Identifier of the system on this ISO, as KIWI writes it. It is the name of a file in C(/boot), by which GRUB finds
       the medium, and the disk signature.
-    - It follows from the content, so ISOs with different systems have different ones. What shows in the menu alone, such
-      as O(kernelcmdline) or O(timeout), does not count.
+    - It follows from the content, so ISOs with different systems have different ones. What shows in the menu alone,
+      such as O(kernelcmdline) or O(timeout), does not count.
   returned: when all inputs exist
   type: str
   sample: "0x1fa4c03b"

@@ -6,8 +6,8 @@
 
 Without a media check tag nothing on an ISO depends on what is in its files. So where only the menu changed, and takes
 as many bytes as before, the ISO that xorriso would write is the last one with other bytes in two files. Copying it and
-writing those takes a fraction of the time, and gives the same ISO. (Without a fixed date, the one difference is that the
-dates on it remain those of the ISO that it was made from.)
+writing those takes a fraction of the time, and gives the same ISO. (Without a fixed date, the one difference is that
+the dates on it remain those of the ISO that it was made from.)
 """
 
 from __future__ import annotations
