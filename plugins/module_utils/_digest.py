@@ -15,6 +15,7 @@ import stat
 import typing as t
 
 _BLOCK = 1 << 20
+_SLASH = b"/".hex()
 _name = operator.attrgetter("name")
 
 Entry = tuple[str, os.stat_result]
@@ -138,24 +139,26 @@ def tree_state(root: str) -> str:
     """
     own = os.lstat(root)
     digest = hashlib.sha256(f"{own.st_mode} {own.st_uid} {own.st_gid}\n".encode())
-    # Every run does this several times, so it is less plain than walk(): a line for each entry, by folders.
-    folders = [os.fsencode(root)]
-    start = len(folders[0])
-    while folders:
-        folder = folders.pop()
-        lines = [folder[start:].hex()]
+
+    # Every run does this several times, so it does not go through walk(), though in the same order.
+    def add_below(folder: bytes, prefix: str) -> None:
+        lines = []
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=_name):
                 status = entry.stat(follow_symlinks=False)
                 mode = status.st_mode
-                size = status.st_size if stat.S_ISREG(mode) else 0
+                path = prefix + entry.name.hex()
                 lines.append(
-                    f"{entry.name.hex()} {mode} {status.st_uid} {status.st_gid} {status.st_ino} {size} "
-                    f"{status.st_mtime_ns} {status.st_ctime_ns}"
+                    f"{path} {mode} {status.st_uid} {status.st_gid} {status.st_ino} "
+                    f"{status.st_size if stat.S_ISREG(mode) else 0} {status.st_mtime_ns} {status.st_ctime_ns}\n"
                 )
                 if stat.S_ISDIR(mode):
-                    folders.append(entry.path)
-        digest.update("\n".join(lines).encode() + b"\n\n")
+                    digest.update("".join(lines).encode())
+                    lines.clear()
+                    add_below(entry.path, path + _SLASH)
+        digest.update("".join(lines).encode())
+
+    add_below(os.fsencode(root), "")
     return digest.hexdigest()
 
 
