@@ -80,7 +80,7 @@ def discard(output: str) -> None:
 
 def publish(partial: str, output: str) -> None:
     """Give the finished ``partial`` its final name in one step; what was there before is removed afterwards."""
-    _sync(partial)
+    flush(partial)
     if os.path.isdir(partial) and os.path.lexists(output):
         _exchange(partial, output)
         remove(partial)
@@ -88,10 +88,10 @@ def publish(partial: str, output: str) -> None:
         raise StageError(f"{output} is a directory, but this stage makes a file. Move it away or choose another dest.")
     else:
         os.replace(partial, output)
-    _sync(os.path.dirname(output))
+    flush(os.path.dirname(output))
 
 
-def _sync(path: str) -> None:
+def flush(path: str) -> None:
     """Flush a file or a folder's names to disk; a tree lost in a power cut only costs a rebuild."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

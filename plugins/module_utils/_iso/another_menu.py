@@ -19,6 +19,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import fi
 from ansible_collections.liveforge.images.plugins.module_utils._iso import menu_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import digest_with
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import open_iso
+from ansible_collections.liveforge.images.plugins.module_utils._publish import flush
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Work
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import output_changed
 
@@ -58,6 +59,8 @@ def write(work: Work, output: str, menus: t.Mapping[str, bytes]) -> str | None:
             stream.write(content)
     work.progress.step("checking the ISO")
     with concurrent.futures.ThreadPoolExecutor() as pool:
+        flushed = pool.submit(flush, work.target)
         # With the former menus in their places it must still be the ISO that was checked when it was written.
         whole, checked = pool.submit(file_sha256, work.target), pool.submit(digest_with, work.target, before)
+        flushed.result()
         return whole.result() if checked.result() == work.former.output["content"] else None

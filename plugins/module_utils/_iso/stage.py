@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -35,7 +36,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.options impo
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
 from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, whole_tree
-from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
+from ansible_collections.liveforge.images.plugins.module_utils._publish import flush, remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -274,7 +275,11 @@ class LiveIsoStage(Stage):
             make_esp(work.run, content.esp, efi_files, identity.number, self.options.efifatimagesize)
         self._write(work, identity, content)
         work.progress.step("checking the ISO")
-        report = inspect(work.target, digests=True)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            # Publishing waits for the disk; here something is done meanwhile.
+            flushed = pool.submit(flush, work.target)
+            report = inspect(work.target, digests=True)
+            flushed.result()
         expected_esp = [ExpectedFile.of(name, path) for name, path in efi_files.items()]
         others = {}
         if own_menu is not None:
