@@ -36,7 +36,8 @@ def file_sha256(path: str) -> str:
     """SHA-256 of one file's content, as hex."""
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as stream:
-        buffer = bytearray(_BLOCK)
+        # Most files of a tree are small, and a large buffer takes longer to get than they take to read.
+        buffer = bytearray(max(1, min(_BLOCK, os.fstat(stream.fileno()).st_size)))
         view = memoryview(buffer)
         while size := stream.readinto(buffer):
             digest.update(view[:size])
