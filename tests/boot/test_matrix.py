@@ -88,6 +88,33 @@ def test_boots_and_is_the_declared_system(variant: Variant, firmware: str, media
     assert result["powered_off"], "it did not shut down by itself"
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("media", ["cdrom", "usb"])
+@pytest.mark.parametrize("firmware", ["bios", "uefi", "uefi_secure"])
+def test_the_menu_is_that_of_the_medium_that_was_booted(firmware: str, media: str, tmp_path: pathlib.Path) -> None:
+    """Another disk has the same system, and so the same number, with another menu; GRUB sees it first."""
+    built = variants.build(OVERLAY_12)
+    other = tmp_path / "other.iso"
+    command = ["xorriso", "-no_rc", "-osirrox", "on", "-indev", built["path"]]
+    command += ["-concat", "append", "-", "/boot/grub/grub.cfg"]
+    menu = subprocess.run(command, check=True, capture_output=True).stdout
+    changed = menu.replace(b"'rd.live.image'", b"'rd.live.image' menu=other").rstrip(b"\n")
+    assert changed.count(b"menu=other") == 2
+    content = pathlib.Path(built["path"]).read_bytes()
+    assert content.count(menu) == 1
+    other.write_bytes(content.replace(menu, changed.ljust(len(menu), b"\n")))
+    result = variants.boot(
+        {"path": str(other)},
+        tmp_path,
+        firmware=firmware,
+        media=media,
+        disks=[{"path": built["path"], "readonly": True}],
+        commands=[{"cmd": "cat /proc/cmdline"}],
+    )
+    assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-3000:]}"
+    assert "menu=other" in result["commands"][0]["stdout"].split()
+
+
 @pytest.mark.parametrize("variant", [OVERLAY_12, pytest.param(DMSQUASH_13, marks=pytest.mark.full)], ids=str)
 def test_boots_as_a_file_on_a_stick(variant: Variant, tmp_path: pathlib.Path) -> None:
     """GRUB of an installed system finds the ISO file on a disk and hands over to its loopback.cfg."""
