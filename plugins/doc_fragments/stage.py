@@ -36,9 +36,10 @@ options:
     default: 3600
   input_fingerprints:
     description:
-      - Fingerprints, by path, that input artifacts will have once they are built. The key V(PATH#boot) stands for the
+      - Fingerprints, by path, that the stages before returned for input artifacts. The key V(PATH#boot) stands for the
         part of a root tree that an initrd can be made from (RV(liveforge.images.live_rootfs#module:boot_fingerprint)).
-      - Pass the RV(fingerprint) that earlier stages returned, so that check mode is exact for a chain of stages.
+      - Pass the RV(fingerprint) that stages of the same play returned, so that check mode is exact for a chain of
+        stages, and a build does not look again whether an input was changed by hand.
     type: dict
     default: {}
   decide_only:

@@ -39,6 +39,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import (
 )
 
 LOG_SUFFIX = ".log"
+# Between the path of an output and a part of it that has a fingerprint of its own.
+PART = "#"
 _UNKNOWN = "unknown until it is built"
 
 Changes = list[tuple[str, t.Any, t.Any]]
@@ -279,8 +281,9 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
 
     Args:
         path: a file or tree, made by a stage (then its stage file answers) or by hand (then it is read whole).
-        predicted: fingerprints that check mode foresees for artifacts not built yet, by path, or by path#part for a
-            part of it; content is unknown then.
+        predicted: fingerprints that the stages before gave, by path, or by path#part for a part of it. An artifact that
+            has it was made or looked at just now. With another one it is not built yet, as in check mode, and its
+            content unknown.
         fact: prefix of the facts ``<prefix>fingerprint`` and ``<prefix>content`` that a stage gives for a part of its
             output; default the whole output.
     """
@@ -291,15 +294,30 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
         own = {"fingerprint": stamp.fingerprint, "content": stamp.output["content"]}
     else:
         own = {"fingerprint": None, "content": _UNKNOWN}
-    if stamp is not None and output_changed(path, stamp.output):
+    foreseen = predicted.get(f"{path}{PART}{fact.rstrip('_')}" if fact else path)
+    if foreseen is not None:
+        return own if foreseen == own["fingerprint"] else {"fingerprint": foreseen, "content": _UNKNOWN}
+    if stamp is None or output_changed(path, stamp.output):
         # Changed by hand after its stage: what it holds now counts, not what was recorded.
         own["content"] = _content(path)
-    foreseen = predicted.get(f"{path}#{fact.rstrip('_')}" if fact else path)
-    if foreseen is not None and foreseen != own["fingerprint"]:
-        return {"fingerprint": foreseen, "content": _UNKNOWN}
-    if stamp is None:
-        own["content"] = _content(path)
     return own
+
+
+def confirmed(predicted: t.Mapping[str, str]) -> dict[str, str]:
+    """Those of the fingerprints that stages before gave which artifacts have: a build takes what is there.
+
+    Args:
+        predicted: as for :func:`input_artifact`.
+    """
+    found = {}
+    for key, fingerprint_before in predicted.items():
+        path, dummy, part = key.partition(PART)
+        stamp = Stamp.load(path)
+        if stamp is not None:
+            now = stamp.facts.get(f"{part}_fingerprint") if part else stamp.fingerprint
+            if now == fingerprint_before:
+                found[key] = now
+    return found
 
 
 def _content(path: str) -> str:

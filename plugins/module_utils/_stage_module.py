@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._difference import as_diff
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun, confirmed
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -42,7 +42,10 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
     only_decide = module.check_mode or module.params["decide_only"]
     try:
         _require_absolute(module.params["dest"])
-        stage = make_stage(module.params)
+        parameters = dict(module.params)
+        if not only_decide:
+            parameters["input_fingerprints"] = confirmed(parameters["input_fingerprints"])
+        stage = make_stage(parameters)
         run = StageRun(
             stage,
             force=module.params["force"],

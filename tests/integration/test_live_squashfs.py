@@ -346,12 +346,21 @@ print(json.dumps(result))
     assert not [name for name in result["left"] if name.startswith(".")]
 
 
+def test_a_build_takes_the_tree_that_is_there(workspace: pathlib.Path) -> None:
+    """A fingerprint that the stage before did not give matters to check mode alone."""
+    other = {str(workspace / "root"): "of another tree"}
+    check = pack(workspace, input_fingerprints=other, _ansible_check_mode=True)
+    assert check["changed"]
+    assert pack(workspace, input_fingerprints=other)["changed"]
+    assert not pack(workspace)["changed"]
+    assert pack(workspace, input_fingerprints=other, _ansible_check_mode=True)["changed"]
+    assert not pack(workspace, input_fingerprints=other)["changed"]
+
+
 def test_disk_that_cannot_do_is_refused_before_the_build(workspace: pathlib.Path) -> None:
     with open(workspace / "root/usr/huge", "wb") as stream:
-        status = os.statvfs(workspace)
         # Reserved but never written, so that it costs nothing.
-        stream.truncate(1 << 20)
-        os.posix_fallocate(stream.fileno(), 0, min(status.f_bavail * status.f_frsize // 2, 8 << 30))
+        os.posix_fallocate(stream.fileno(), 0, 256 << 20)
     (workspace / "small").mkdir()
     code = 'mount -t tmpfs -o size=8m tmpfs $1 && shift && exec "$@"'
     arguments = workspace / "arguments.json"
@@ -361,7 +370,6 @@ def test_disk_that_cannot_do_is_refused_before_the_build(workspace: pathlib.Path
                 "ANSIBLE_MODULE_ARGS": {
                     "root": str(workspace / "root"),
                     "dest": str(workspace / "small/squashfs.img"),
-                    "input_fingerprints": {str(workspace / "root"): "not built yet"},
                 }
             }
         )

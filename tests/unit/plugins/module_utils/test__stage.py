@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -128,6 +129,29 @@ def test_an_output_whose_digest_the_stage_knows_is_not_read(
     assert not execute(Copying(source, output, knows=True)).changed
     output.write_text("hellowoods")
     assert execute(Copying(source, output, knows=True)).reason == f"{output} was modified after it was built"
+
+
+def test_an_input_with_the_fingerprint_of_the_stage_before_is_not_looked_at(
+    source: pathlib.Path, output: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    middle = tmp_path / "middle"
+    before = {str(middle): execute(Copying(source, middle)).fingerprint}
+    execute(Copying(middle, output))
+    middle.write_text("by hand")
+    assert not execute(Copying(middle, output, predicted=before)).changed
+    assert StageRun(Copying(middle, output)).decide().reason == "changed: source.content"
+
+
+def test_only_fingerprints_that_artifacts_have_are_confirmed(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    middle = tmp_path / "middle"
+    built = execute(Copying(source, middle))
+    stamp = _stamp.Stamp.load(str(middle))
+    assert stamp is not None
+    dataclasses.replace(stamp, facts={"part_fingerprint": "p"}).save(str(middle))
+    right = {str(middle): built.fingerprint, f"{middle}#part": "p"}
+    wrong = {f"{middle}#other": "p", str(source): "s", str(tmp_path / "nothing"): "n"}
+    assert _stage.confirmed({**right, **wrong}) == right
+    assert _stage.confirmed({str(middle): "another", f"{middle}#part": "q"}) == {}
 
 
 def test_times_do_not_count(source: pathlib.Path, output: pathlib.Path) -> None:
