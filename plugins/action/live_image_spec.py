@@ -34,6 +34,8 @@ class ActionModule(ActionBase):
                 "live_bases must be a list of bases, such as [{name: debian12, release: bookworm}]."
             )
         if "images" in self._task.args:
+            if "options" in self._task.args:
+                raise AnsibleActionFail("images and options exclude each other: leave one of them out.")
             self._check(self._task.args["images"], bases)
             return {"changed": False}
         options = self._task.args.get("options")
@@ -42,10 +44,10 @@ class ActionModule(ActionBase):
         # Password hashes are part of it: nothing to show, even with -v.
         return {"changed": False, "spec": self._spec(options, bases).result(), "_ansible_no_log": True}
 
-    def _spec(self, options: dict[str, t.Any], bases: list[t.Any]) -> ImageSpec:
+    def _spec(self, options: dict[str, t.Any], bases: list[t.Any], place: str = "image without name") -> ImageSpec:
         # Those of the playbook, and those of the role's own variable.
         options = {**options, "bases": [*bases, *(options.get("bases") or [])]}
-        name = options.get("name") or "image without name"
+        name = options.get("name") or place
         try:
             spec = ImageSpec(options, lambda source: find_source(self, source))
         except StageError as problem:
@@ -66,7 +68,7 @@ class ActionModule(ActionBase):
                 problems.append(f"live_images[{place}] must be a dictionary: the declaration of one image.")
                 continue
             try:
-                self._spec(options, bases)
+                self._spec(options, bases, f"live_images[{place}]")
             except AnsibleActionFail as problem:
                 problems.append(str(problem))
         if problems:

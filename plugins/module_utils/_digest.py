@@ -15,6 +15,8 @@ import stat
 import typing as t
 
 _BLOCK = 1 << 20
+# Devices have no size.
+_SMALL_BLOCK = 1 << 16
 _SLASH = b"/".hex()
 _name = operator.attrgetter("name")
 
@@ -37,7 +39,7 @@ def file_sha256(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as stream:
         # Most files of a tree are small, and a large buffer takes longer to get than they take to read.
-        buffer = bytearray(max(1, min(_BLOCK, os.fstat(stream.fileno()).st_size)))
+        buffer = bytearray(min(_BLOCK, max(_SMALL_BLOCK, os.fstat(stream.fileno()).st_size)))
         view = memoryview(buffer)
         while size := stream.readinto(buffer):
             digest.update(view[:size])

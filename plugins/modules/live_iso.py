@@ -222,9 +222,9 @@ requirements:
 notes:
   - Files on the ISO have KIWI's names, C(boot/x86_64/loader/linux), C(boot/x86_64/loader/initrd),
     C(LiveOS/squashfs.img), C(boot/grub/grub.cfg), C(boot/grub/loopback.cfg) and C(boot/mbrid).
-  - When only the menu changed, the last ISO is copied and its menu replaced, which gives the same bytes as writing it
-    anew and takes less time; without O(source_date_epoch) the dates on it are those of the last ISO. With
-    O(mediacheck) or O(edit_boot_config) it is always written anew.
+  - When none but the options changed that RV(mbrid) does not depend on, the last ISO is mostly copied and its menu
+    replaced. That takes less time and gives the same bytes as writing it anew; without O(source_date_epoch) the dates
+    on it are those of the last ISO. With O(mediacheck) or O(edit_boot_config) it is always written anew.
   - To boot the ISO as a file, let a GRUB loop-mount it, set C(iso_path) to its path and read
     C(/boot/grub/loopback.cfg) inside it.
 seealso:
@@ -297,8 +297,8 @@ mbrid:
   description:
     - Identifier of the system on this ISO, as KIWI writes it. It is the name of a file in C(/boot), by which GRUB finds
       the medium, and the disk signature.
-    - It follows from the content, so ISOs with different systems have different ones. What shows in the menu alone,
-      such as O(kernelcmdline) or O(timeout), does not count.
+    - It follows from the content, so ISOs with different systems have different ones. O(kernelcmdline), O(ram),
+      O(overlay_size), O(timeout), O(timeout_style), O(input_console), O(serial_line) and O(grub_template) do not count.
   returned: when all inputs exist
   type: str
   sample: "0x1fa4c03b"

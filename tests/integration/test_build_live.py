@@ -296,6 +296,15 @@ def test_all_declarations_are_checked_before_the_first_is_built(workspace: pathl
     run = playbook.build([good, good], folder)
     assert run.status != 0
     assert "two of them have the same name" in run.output
+    run = playbook.build([{**good, "flags": "none"}, "no dictionary", {"release": "none"}], folder)
+    assert run.status != 0
+    assert "good: value of flags must be one of" in run.output
+    assert "live_images[1] must be a dictionary" in run.output
+    assert "live_images[2]: " in run.output
+    for nothing in ([], "rescue", {"name": "rescue"}, None):
+        run = playbook.build(nothing, folder)
+        assert run.status != 0
+        assert "live_images must be a list with at least one image" in run.output, nothing
     assert not (folder / "ws").exists()
 
 

@@ -20,6 +20,7 @@ import typing as t
 import pytest
 
 import playbook
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_state
 
 EPOCH = 1700000000
 
@@ -79,6 +80,13 @@ def sha256(path: str | pathlib.Path) -> str:
 def is_written_by_xorriso(result: dict[str, t.Any]) -> bool:
     """Whether the build of this result wrote the ISO as a whole, by its log."""
     return "$ xorriso " in pathlib.Path(result["log"]).read_text()
+
+
+def damage(iso: pathlib.Path) -> None:
+    """Turn one bit, far from all that a reader of ISOs looks at."""
+    content = bytearray(iso.read_bytes())
+    content[-600_000] ^= 1
+    iso.write_bytes(content)
 
 
 def output(*command: str) -> str:
@@ -267,13 +275,43 @@ def test_a_menu_that_takes_more_bytes_or_a_touched_iso_needs_a_new_iso(folder: p
     first = live_iso(folder)
     longer = live_iso(folder, kernelcmdline="x=" + "y" * 1900)
     assert is_written_by_xorriso(longer)
+    assert is_written_by_xorriso(live_iso(folder))
     iso = pathlib.Path(first["path"])
-    damaged = bytearray(iso.read_bytes())
-    damaged[-600_000] ^= 1
-    iso.write_bytes(damaged)
-    mended = live_iso(folder, kernelcmdline="x=" + "z" * 1900)
+    damage(iso)
+    mended = live_iso(folder, kernelcmdline="quiet")
     assert is_written_by_xorriso(mended)
     assert sha256(iso) == mended["sha256"]
+    # Now so that nothing but its bytes tells of it.
+    stage_file = iso.with_name(iso.name + ".stage.json")
+    recorded = json.loads(stage_file.read_text())
+    damage(iso)
+    recorded["output"]["state"] = file_state(str(iso))
+    stage_file.write_text(json.dumps(recorded))
+    mended = live_iso(folder, kernelcmdline="splash")
+    assert is_written_by_xorriso(mended)
+    assert sha256(iso) == mended["sha256"]
+
+
+def test_another_menu_does_not_hide_that_an_input_is_gone(folder: pathlib.Path) -> None:
+    (folder / "cd").mkdir()
+    (folder / "cd/file").write_text("on the ISO")
+    first = live_iso(folder, cdroot=str(folder / "cd"))
+    second = live_iso(folder, cdroot=str(folder / "cd"), kernelcmdline="quiet")
+    assert second["mbrid"] == first["mbrid"] and not is_written_by_xorriso(second)
+    (folder / "cd/file").unlink()
+    (folder / "cd").rmdir()
+    third = live_iso(folder, cdroot=str(folder / "cd"), kernelcmdline="splash")
+    assert f"cdroot: {folder}/cd is not a directory" in third["msg"]
+    assert sha256(second["path"]) == second["sha256"]
+
+
+def test_another_menu_without_a_fixed_date(folder: pathlib.Path) -> None:
+    live_iso(folder, source_date_epoch=None)
+    second = live_iso(folder, source_date_epoch=None, kernelcmdline="quiet")
+    assert not is_written_by_xorriso(second)
+    assert sha256(second["path"]) == second["sha256"]
+    assert "quiet" in second["kernel_command_line"]
+    assert os.stat(second["path"]).st_mode & 0o777 == 0o644
 
 
 def test_force_writes_the_iso_anew(folder: pathlib.Path) -> None:

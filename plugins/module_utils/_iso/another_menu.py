@@ -4,7 +4,7 @@
 
 """An ISO that differs from the last one in its menu alone. Private to this collection.
 
-Without a media check tag nothing on an ISO depends on what is in its files. So where only the menu changed, and takes
+Without a media check tag nothing on an ISO depends on what its menu says. So where only the menu changed, and takes
 as many bytes as before, the ISO that xorriso would write is the last one with other bytes in two files. Copying it and
 writing those takes a fraction of the time, and gives the same ISO. (Without a fixed date, the one difference is that
 the dates on it remain those of the ISO that it was made from.)
@@ -12,14 +12,15 @@ the dates on it remain those of the ISO that it was made from.)
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._iso import menu_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.digest import digest_with
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import open_iso
 from ansible_collections.liveforge.images.plugins.module_utils._publish import flush
+from ansible_collections.liveforge.images.plugins.module_utils._side_by_side import side_by_side
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Work
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import output_changed
 
@@ -43,10 +44,30 @@ def write(work: Work, output: str, menus: t.Mapping[str, bytes]) -> str | None:
         Its SHA-256, or None when it cannot be made so: a menu takes more or fewer bytes, or the last ISO is not, or not
         surely, what it was when it was written and checked.
     """
-    if work.former is None or output_changed(output, work.former.output) is not None:
+    former = work.former
+    if former is None or output_changed(output, former.output) is not None:
         return None
+    try:
+        before = _exchange(work, output, menus)
+    except StageError as problem:
+        work.run.note(problem.message)
+        return None
+    if before is None:
+        return None
+    work.progress.step("checking the ISO")
+    whole, checked, dummy = side_by_side(
+        lambda: file_sha256(work.target),
+        # With the former menus in their places it must still be the ISO that was checked when it was written.
+        lambda: digest_with(work.target, before),
+        lambda: flush(work.target),
+    )
+    return whole if checked == former.output["content"] else None
+
+
+def _exchange(work: Work, output: str, menus: t.Mapping[str, bytes]) -> dict[int, bytes] | None:
+    """Copy the last ISO and write the menus; returns what was there before, by place, or None when they do not fit."""
     work.progress.step("copying the ISO")
-    work.run.run(["cp", "--reflink=auto", "--", output, work.target], task="copying the ISO")
+    work.run.run(["cp", "--no-preserve=mode", "--reflink=auto", "--", output, work.target], task="copying the ISO")
     with open_iso(work.target) as iso:
         if any(name not in iso.files or iso.files[name].size != len(content) for name, content in menus.items()):
             return None
@@ -57,10 +78,4 @@ def write(work: Work, output: str, menus: t.Mapping[str, bytes]) -> str | None:
         for name, content in menus.items():
             stream.seek(places[name])
             stream.write(content)
-    work.progress.step("checking the ISO")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        flushed = pool.submit(flush, work.target)
-        # With the former menus in their places it must still be the ISO that was checked when it was written.
-        whole, checked = pool.submit(file_sha256, work.target), pool.submit(digest_with, work.target, before)
-        flushed.result()
-        return whole.result() if checked.result() == work.former.output["content"] else None
+    return before

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import BLOCK, FIELD_SIZE, FIELD_START
+from ansible_collections.liveforge.images.plugins.module_utils._side_by_side import side_by_side
 
 _CHUNK = 1 << 20
 
@@ -67,11 +67,9 @@ def digest(
         parts: extents (start and length in bytes) of each part, in their order.
         media_end: byte at which isomd5sum's digest ends; None leaves that digest out.
     """
-    # Side by side: each takes about as long as reading.
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        found = pool.submit(_parts, path, parts)
-        whole, media = _whole(path, media_end)
-        return Digests(whole, found.result(), media)
+    # Each takes longer than reading.
+    (whole, media), found = side_by_side(lambda: _whole(path, media_end), lambda: _parts(path, parts))
+    return Digests(whole, found, media)
 
 
 def _whole(path: str, media_end: int | None) -> tuple[str, str | None]:
@@ -93,7 +91,8 @@ def _whole(path: str, media_end: int | None) -> tuple[str, str | None]:
 def _parts(path: str, parts: t.Mapping[str, Extents]) -> dict[str, str]:
     found = {}
     with open(path, "rb") as stream:
-        for name, extents in parts.items():
+        # In the order in which the other reader comes by.
+        for name, extents in sorted(parts.items(), key=lambda item: tuple(item[1][:1])):
             part = hashlib.sha256()
             for start, length in extents:
                 stream.seek(start)

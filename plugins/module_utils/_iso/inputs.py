@@ -46,6 +46,12 @@ def require_squashfs(path: str, filesystem: str, option: str = "squashfs") -> No
     _require_unchanged(option, path)
 
 
+def require_folder(option: str, folder: str) -> None:
+    """Raise StageError unless ``folder`` is one."""
+    if not os.path.isdir(folder):
+        raise StageError(f"{option}: {folder} is not a directory on the build host.")
+
+
 def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot") -> list[str]:
     """The regular files below ``folder``, relative to it.
 
@@ -57,8 +63,7 @@ def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot"
     Raises:
         StageError: it is no directory, or has a name that live_iso writes itself or that cannot go onto an ISO.
     """
-    if not os.path.isdir(folder):
-        raise StageError(f"{option}: {folder} is not a directory on the build host.")
+    require_folder(option, folder)
     taken = [name for name in sorted(own_names) if os.path.lexists(os.path.join(folder, name))]
     if taken:
         raise StageError(

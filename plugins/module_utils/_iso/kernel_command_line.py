@@ -31,7 +31,7 @@ class LiveRoot:
     Attributes:
         volid: volume id of the ISO.
         features: what the live system is to do.
-        mbrid: number of this very ISO, such as 0x1a2b3c4d, by which our module tells media with one volume id apart.
+        mbrid: number of the ISO, such as 0x1a2b3c4d, by which our module tells media with one volume id apart.
         persistent_label: file system label of dmsquash's persistent store; unused by ``overlay``.
         arguments: the user's own words; they come first.
     """

@@ -48,7 +48,7 @@ def bios_image_path(architecture: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """The numbers by which one ISO is told from every other; all follow from what the ISO is made from.
+    """The numbers by which an ISO is told from others; all follow from what it is made from, its menu left out.
 
     Attributes:
         number: 32 bits: KIWI's MBR id, the disk signature and the serial number of the EFI partition.

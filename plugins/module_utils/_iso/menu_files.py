@@ -30,7 +30,7 @@ _UNIT = 4096
 
 
 def menu_files(options: IsoOptions, identity: layout.Identity, entries: t.Sequence[MenuEntry]) -> dict[str, bytes]:
-    """Each file by its path on the ISO, filled up so that another menu mostly takes as many bytes."""
+    """Each file by its path on the ISO."""
     template = options.grub_template
     if template is None:
         menu = grub_cfg(options, entries, identity.mbrid)
@@ -41,10 +41,9 @@ def menu_files(options: IsoOptions, identity: layout.Identity, entries: t.Sequen
         loopback = grub_template.loopback_cfg()
     else:
         loopback = loopback_cfg(options, entries)
-    return {layout.GRUB_CFG: filled_up(menu), layout.LOOPBACK_CFG: filled_up(loopback)}
+    return {layout.GRUB_CFG: menu.encode(), layout.LOOPBACK_CFG: loopback.encode()}
 
 
-def filled_up(menu: str) -> bytes:
-    """A menu with as many empty lines at its end as make its size a multiple of 4 KiB."""
-    content = menu.encode()
+def filled_up(content: bytes) -> bytes:
+    """A file with empty lines at its end up to a multiple of 4 KiB, so that another menu mostly takes as many bytes."""
     return content + b"\n" * (-len(content) % _UNIT)

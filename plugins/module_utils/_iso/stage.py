@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -24,17 +23,18 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.files import
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
     cdroot_files,
     require_boot,
+    require_folder,
     require_squashfs,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect, read_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import add_content_tag
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu import MenuEntry, menu_entries
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_files import OPTIONS as MENU_OPTIONS
-from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_files import menu_files
+from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_files import filled_up, menu_files
 from ansible_collections.liveforge.images.plugins.module_utils._iso.menu_reader import read_menu
 from ansible_collections.liveforge.images.plugins.module_utils._iso.options import IsoOptions
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
-from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require
+from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require, require_menus
 from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, whole_tree
 from ansible_collections.liveforge.images.plugins.module_utils._publish import flush, remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
@@ -42,6 +42,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped i
     forget_others,
     require_archives,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._side_by_side import side_by_side
 from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Stage,
     Work,
@@ -197,6 +198,8 @@ class LiveIsoStage(Stage):
         require_archives(self.additions.archives)
         if self.additions.root is not None and not os.path.isdir(self.additions.root):
             raise StageError(f"root: {self.additions.root} does not exist. Build it with live_rootfs first.")
+        if self.additions.cdroot is not None:
+            require_folder("cdroot", self.additions.cdroot)
         require_boot(self.boot)
         require_squashfs(self.squashfs, self.options.features.filesystem)
         if self.base is not None:
@@ -242,7 +245,9 @@ class LiveIsoStage(Stage):
         identity = self._identity()
         menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
         menus = menu_files(self.options, identity, menu)
-        known = self._with_another_menu(work, menu, menus)
+        if self._can_change_its_menu():
+            menus = {name: filled_up(content) for name, content in menus.items()}
+        known = self._with_another_menu(work, identity, menu, menus)
         if known is not None:
             return known
         work.progress.step("reading the kernel and the initrd")
@@ -275,11 +280,8 @@ class LiveIsoStage(Stage):
             make_esp(work.run, content.esp, efi_files, identity.number, self.options.efifatimagesize)
         self._write(work, identity, content)
         work.progress.step("checking the ISO")
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            # Publishing waits for the disk; here something is done meanwhile.
-            flushed = pool.submit(flush, work.target)
-            report = inspect(work.target, digests=True)
-            flushed.result()
+        # Publishing would wait for the disk; here something is done meanwhile.
+        report, dummy = side_by_side(lambda: inspect(work.target, digests=True), lambda: flush(work.target))
         expected_esp = [ExpectedFile.of(name, path) for name, path in efi_files.items()]
         others = {}
         if own_menu is not None:
@@ -306,20 +308,30 @@ class LiveIsoStage(Stage):
             "layout": {name: report[name] for name in ("el_torito", "partition_table", "boot_loaders")},
         }
 
+    def _can_change_its_menu(self) -> bool:
+        # A media check tag depends on every byte, and a script may do anything with the menu.
+        return not self.options.mediacheck and self.additions.edit_boot_config is None
+
     def _with_another_menu(
-        self, work: Work, menu: t.Sequence[MenuEntry], menus: t.Mapping[str, bytes]
+        self,
+        work: Work,
+        identity: layout.Identity,
+        menu: t.Sequence[MenuEntry],
+        menus: t.Mapping[str, bytes],
     ) -> dict[str, t.Any] | None:
         """The facts, when the ISO could be made from the last one, in which the menu alone is another; else None."""
-        # A media check tag depends on every byte, and a script may do anything with the menu.
-        if self.options.mediacheck or self.additions.edit_boot_config is not None:
+        if work.former is None or not self._can_change_its_menu() or not another_menu.is_all_that_changed(work):
             return None
-        if work.former is None or not another_menu.is_all_that_changed(work):
+        # An input that is gone is no change, but makes another number.
+        if work.former.facts["mbrid"] != identity.mbrid:
             return None
         sha256 = another_menu.write(work, self.output, menus)
         if sha256 is None:
             work.run.note("The last ISO cannot be taken for it, so it is written anew.")
             remove(work.target)
             return None
+        if self.options.grub_template is None:
+            require_menus(inspect(work.target), menu)
         work.content = sha256
         if self.options.grub_template is None:
             facts = _menu_facts(menu)

@@ -62,13 +62,20 @@ def require(
         *_esp(esp, esp_files),
         *(_menus(report, menu) if menu is not None else ()),
     ]
+    _raise(problems)
+
+
+def require_menus(report: Report, menu: t.Sequence[MenuEntry]) -> None:
+    """Raise StageError unless the menus that the reader found have the entries that they are to have."""
+    _raise(list(_menus(report, menu)))
+
+
+def _raise(problems: t.Sequence[str]) -> None:
     if problems:
         raise StageError(
-            "The ISO that xorriso wrote is not what was asked for, so it is not published: "
-            + "; ".join(problems)
-            + ". "
+            "The ISO that was written is not what was asked for, so it is not published: " + "; ".join(problems) + ". "
             "When nothing else writes to the inputs, check the build host's memory and disk, then build again.",
-            problems=problems,
+            problems=list(problems),
         )
 
 

@@ -336,7 +336,7 @@ def kernel_words(features: LiveFeatures, persistent_label: str) -> list[str]:
 
     Args:
         features: the features.
-        persistent_label: file system label of the persistent store of this very ISO.
+        persistent_label: file system label of the persistent store of this ISO.
     """
     words = []
     # dracut 059 does not start a root that is squashfs or erofs itself without being told so.

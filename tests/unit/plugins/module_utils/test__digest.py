@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import socket
+import stat
 import typing as t
 
 import pytest
@@ -165,3 +166,22 @@ def test_fingerprint_does_not_depend_on_order() -> None:
     assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
     assert fingerprint({"b": [2, 1]}) != fingerprint({"b": [1, 2]})
     assert canonical_json({"b": "ü", "a": None}) == b'{"a":null,"b":"\\u00fc"}'
+
+
+def test_the_state_of_a_tree_is_the_one_that_stage_files_hold(tmp_path: pathlib.Path) -> None:
+    """Another digest would have every output of an earlier version read whole at each run."""
+    for name in ("a/below/file", "a.b", "z", os.fsdecode(b"not-utf8-\xff")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name, errors="surrogateescape")
+    (tmp_path / "link").symlink_to("a")
+    own = os.lstat(tmp_path)
+    lines = [f"{own.st_mode} {own.st_uid} {own.st_gid}"]
+    for relative, status in walk(str(tmp_path)):
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        lines.append(
+            f"{os.fsencode(relative).hex()} {status.st_mode} {status.st_uid} {status.st_gid} {status.st_ino} {size} "
+            f"{status.st_mtime_ns} {status.st_ctime_ns}"
+        )
+    assert len(lines) == 8
+    assert tree_state(str(tmp_path)) == hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

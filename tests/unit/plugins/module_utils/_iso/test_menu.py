@@ -111,5 +111,6 @@ def test_terminals(output: list[str], keys: list[str], present: list[str], absen
 
 def test_early_script_has_no_shell_constructs() -> None:
     text = menu.early_cfg(MBRID)
+    assert text.splitlines()[0] == "regexp --set=1:loaded_from '^([^,]+)' $root"
     assert text.splitlines()[1].endswith(f" --hint=$loaded_from /boot/{MBRID}")
     assert all(line.split()[0] in ("regexp", "search", "set", "configfile") for line in text.splitlines())
