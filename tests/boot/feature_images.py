@@ -98,6 +98,37 @@ def status(text: str) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
+def stick_with_file(image: FeatureImage, path: pathlib.Path, filesystem: str, mebibytes: int) -> pathlib.Path:
+    """A stick with one file system, and the ISO as the file /isos/live.iso on it."""
+    tree = path.with_suffix(".tree")
+    (tree / "isos").mkdir(parents=True)
+    subprocess.run(["cp", "--reflink=auto", str(image.iso), str(tree / "isos/live.iso")], check=True)
+    with open(path, "wb") as stream:
+        stream.truncate(mebibytes * MIB)
+    if filesystem == "vfat":
+        subprocess.run(["mkfs.vfat", "-F", "32", str(path)], check=True, capture_output=True)
+        subprocess.run(["mcopy", "-s", "-i", str(path), str(tree / "isos"), "::"], check=True)
+    elif filesystem == "btrfs":
+        subprocess.run(["mkfs.btrfs", "-q", "--rootdir", str(tree), str(path)], check=True)
+    elif filesystem == "ext4":
+        subprocess.run(["mkfs.ext4", "-q", "-d", str(tree), str(path)], check=True)
+    else:
+        force = {"xfs": ["-f"], "ntfs": ["-QF"], "exfat": []}[filesystem]
+        subprocess.run([f"mkfs.{filesystem}", *force, str(path)], check=True, capture_output=True)
+        _fill_in_guest(image, path, "ntfs3" if filesystem == "ntfs" else filesystem)
+    subprocess.run(["rm", "-r", str(tree)], check=True)
+    return path
+
+
+def _fill_in_guest(image: FeatureImage, stick: pathlib.Path, kind: str) -> None:
+    """Put the ISO on a stick whose file system no tool can fill: the guest copies the CD it was started from."""
+    command = f"sudo mkdir /tmp/stick; sudo mount -t {kind} /dev/vda /tmp/stick && sudo mkdir /tmp/stick/isos"
+    command += " && sudo dd if=/dev/sr0 of=/tmp/stick/isos/live.iso bs=1M && sudo umount /tmp/stick && echo filled"
+    disks = [{"path": str(stick), "snapshot": False}]
+    said = image.boot(stick.parent, image.root, [command], disks=disks)["said"]
+    assert said[0].endswith("filled"), said
+
+
 @functools.cache
 def build(name: str) -> FeatureImage:
     """The image of that name, built or taken from an earlier run of the tests."""

@@ -15,7 +15,7 @@ import pytest
 
 import playbook
 from boot import network_servers, variants
-from boot.feature_images import FALLBACK, HEALTH, STATUS, FeatureImage, status
+from boot.feature_images import FALLBACK, HEALTH, STATUS, FeatureImage, status, stick_with_file
 
 # What the layer did to the base: changed, deleted, replaced a folder, added a file and a package.
 LOOK = (
@@ -23,8 +23,6 @@ LOOK = (
     " ls /usr/share/doc/hostname"
 )
 BASE: dict[str, t.Any] = {
-    "name": "layers-base",
-    "release": "bookworm",
     "workspace": str(variants.WORKSPACE),
     "compression": "fast",
     "packages": ["sudo"],
@@ -37,8 +35,16 @@ BASE: dict[str, t.Any] = {
         ),
     ],
 }
+# Debian 12 has dracut 059, 13 has 106.
+_RELEASES: dict[str, dict[str, t.Any]] = {
+    "bookworm": {"release": "bookworm"},
+    "trixie": {"release": "trixie"},
+    "sid": variants.SID,
+}
 _LAYERS: dict[str, dict[str, t.Any]] = {
-    "features": {"network_boot": ["http"], "mediacheck": True},
+    "features": {"network_boot": ["http", "aoe"], "mediacheck": True},
+    "trixie": {},
+    "sid": {},
     "without-systemd": {"initrd_omit_modules": ["systemd", "systemd-initrd", "dracut-systemd", "systemd-sysusers"]},
 }
 
@@ -46,9 +52,11 @@ _LAYERS: dict[str, dict[str, t.Any]] = {
 @functools.cache
 def build(name: str) -> FeatureImage:
     """The image of that name on the base, built or taken from an earlier run of the tests."""
+    release = name if name in _RELEASES else "bookworm"
+    base = {**BASE, "name": f"layers-base-{release}", **_RELEASES[release]}
     declaration = {
         "name": f"layers-{name}",
-        "base": BASE["name"],
+        "base": base["name"],
         "workspace": str(variants.WORKSPACE),
         "hostname": "layers",
         "packages": ["tree"],
@@ -68,7 +76,7 @@ def build(name: str) -> FeatureImage:
     }
     folder = variants.WORKSPACE / f"layers-{name}.run"
     folder.mkdir(parents=True, exist_ok=True)
-    run = playbook.build([declaration], folder, bases=[BASE])
+    run = playbook.build([declaration], folder, bases=[base])
     if run.status != 0:
         raise RuntimeError(f"{name} could not be built:\n{run.output[-6000:]}")
     iso = pathlib.Path(run.results[0]["path"])
@@ -200,3 +208,34 @@ def test_layers_without_systemd(tmp_path: pathlib.Path) -> None:
     said = image.boot(tmp_path, parameters(image), [LOOK + " 2>&1", HEALTH])["said"]
     assert_stacked(said[0])
     assert said[1] == "running"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("release", ["trixie", "sid"])
+def test_layers_with_newer_dracut(release: str, tmp_path: pathlib.Path) -> None:
+    image = build(release)
+    said = image.boot(tmp_path, parameters(image), [LOOK + " 2>&1", STATUS, HEALTH])["said"]
+    assert_stacked(said[0])
+    assert status(said[1])["layers"] == "squashfs.img,base.img"
+    assert said[2] == "running"
+
+
+@pytest.mark.full
+def test_layers_in_an_iso_file_on_a_stick(image: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`iso-scan/filename=`: the layers are those on the ISO in the file."""
+    stick = stick_with_file(image, tmp_path / "stick.img", "vfat", 1100)
+    line = f"iso-scan/filename=/isos/live.iso {parameters(image)}"
+    said = image.boot(tmp_path, line, [LOOK + " 2>&1", STATUS, HEALTH], image=stick, media="usb")["said"]
+    assert_stacked(said[0])
+    assert status(said[1])["layers"] == "squashfs.img,base.img"
+    assert said[2] == "running"
+
+
+@pytest.mark.full
+def test_layers_over_ata_over_ethernet(image: FeatureImage, tmp_path: pathlib.Path) -> None:
+    with network_servers.aoe(image.iso) as target:
+        line = f"root=live:AOEINTERFACE={target.name} rd.live.layers=base.img"
+        said = image.boot(tmp_path, line, [LOOK + " 2>&1", STATUS, HEALTH], qemu_args=target.qemu_args)["said"]
+    assert_stacked(said[0])
+    assert status(said[1])["medium"].startswith(f"/dev/etherd/{target.name}")
+    assert said[2] == "running"

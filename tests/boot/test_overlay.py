@@ -14,7 +14,7 @@ import pytest
 
 import playbook
 from boot import feature_images, network_servers, variants
-from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status
+from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status, stick_with_file
 
 WRITE = "echo {} | sudo tee /etc/kept && sync"
 READ = "cat /etc/kept"
@@ -38,37 +38,6 @@ def trixie() -> FeatureImage:
 @pytest.fixture(scope="module")
 def sid() -> FeatureImage:
     return feature_images.build("sid")
-
-
-def stick_with_file(image: FeatureImage, path: pathlib.Path, filesystem: str, mebibytes: int) -> pathlib.Path:
-    """A stick with one file system, and the ISO as the file /isos/live.iso on it."""
-    tree = path.with_suffix(".tree")
-    (tree / "isos").mkdir(parents=True)
-    subprocess.run(["cp", "--reflink=auto", str(image.iso), str(tree / "isos/live.iso")], check=True)
-    with open(path, "wb") as stream:
-        stream.truncate(mebibytes * MIB)
-    if filesystem == "vfat":
-        subprocess.run(["mkfs.vfat", "-F", "32", str(path)], check=True, capture_output=True)
-        subprocess.run(["mcopy", "-s", "-i", str(path), str(tree / "isos"), "::"], check=True)
-    elif filesystem == "btrfs":
-        subprocess.run(["mkfs.btrfs", "-q", "--rootdir", str(tree), str(path)], check=True)
-    elif filesystem == "ext4":
-        subprocess.run(["mkfs.ext4", "-q", "-d", str(tree), str(path)], check=True)
-    else:
-        force = {"xfs": ["-f"], "ntfs": ["-QF"], "exfat": []}[filesystem]
-        subprocess.run([f"mkfs.{filesystem}", *force, str(path)], check=True, capture_output=True)
-        fill_in_guest(image, path, "ntfs3" if filesystem == "ntfs" else filesystem)
-    subprocess.run(["rm", "-r", str(tree)], check=True)
-    return path
-
-
-def fill_in_guest(image: FeatureImage, stick: pathlib.Path, kind: str) -> None:
-    """Put the ISO on a stick whose file system no tool can fill: the guest copies the CD it was started from."""
-    command = f"sudo mkdir /tmp/stick; sudo mount -t {kind} /dev/vda /tmp/stick && sudo mkdir /tmp/stick/isos"
-    command += " && sudo dd if=/dev/sr0 of=/tmp/stick/isos/live.iso bs=1M && sudo umount /tmp/stick && echo filled"
-    disks = [{"path": str(stick), "snapshot": False}]
-    said = image.boot(stick.parent, image.root, [command], disks=disks)["said"]
-    assert said[0].endswith("filled"), said
 
 
 def partitions(disk: pathlib.Path) -> list[tuple[int, int]]:
