@@ -360,9 +360,9 @@ def test_a_build_takes_the_tree_that_is_there(workspace: pathlib.Path) -> None:
 def test_disk_that_cannot_do_is_refused_before_the_build(workspace: pathlib.Path) -> None:
     with open(workspace / "root/usr/huge", "wb") as stream:
         # Reserved but never written, so that it costs nothing.
-        os.posix_fallocate(stream.fileno(), 0, 256 << 20)
+        os.posix_fallocate(stream.fileno(), 0, 1 << 30)
     (workspace / "small").mkdir()
-    code = 'mount -t tmpfs -o size=8m tmpfs $1 && shift && exec "$@"'
+    code = 'mount -t tmpfs -o size=2m tmpfs $1 && shift && exec "$@"'
     arguments = workspace / "arguments.json"
     arguments.write_text(
         json.dumps(
