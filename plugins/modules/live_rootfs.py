@@ -489,6 +489,7 @@ log:
   type: str
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -698,6 +699,8 @@ def _layer_packages(
 
 
 def _cache(options: dict[str, t.Any]) -> PackageCache:
+    if not os.path.isabs(options["cache"]):
+        raise StageError(f"cache must be an absolute path on the build host, not {options['cache']!r}.")
     return PackageCache(options["cache"], size_option("cache_max_size", options["cache_max_size"]))
 
 

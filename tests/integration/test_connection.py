@@ -179,7 +179,7 @@ def test_on_the_controller_a_stage_says_the_same_in_a_child_as_by_another_python
         {"liveforge.images.live_squashfs": {"dest": str(image)}, "ignore_errors": True},
     ]
     said = []
-    for environment in ({}, {"ANY": "thing"}):
+    for environment, is_in_a_child in (({}, True), ({"ANY": "thing"}, False)):
         play = {"hosts": "localhost", "gather_facts": False, "become": True, "environment": environment}
         (tmp_path / "play.json").write_text(json.dumps([{**play, "tasks": tasks}]))
         for path in (image, pathlib.Path(f"{image}.stage.json")):
@@ -187,6 +187,9 @@ def test_on_the_controller_a_stage_says_the_same_in_a_child_as_by_another_python
         done = playbook.run([playbook.PROGRAM, "--diff", "-v", str(tmp_path / "play.json")])
         assert "ok=4    changed=1" in done.stdout, done.stdout
         assert "usr/secret" in done.stdout
+        # Ansible tells of every module file that it packs.
+        again = playbook.run([playbook.PROGRAM, "-vvv", str(tmp_path / "play.json")])
+        assert ("Using module file" not in again.stdout) == is_in_a_child, again.stdout
         # Times, and how long it took.
         said.append(re.sub(r'\d{4}-\d\d-\d\dT[\d:]+Z|"duration": [\d.]+|, column \d+.*', "", done.stdout))
     assert said[0] == said[1]

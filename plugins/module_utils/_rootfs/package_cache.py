@@ -290,8 +290,13 @@ class PackageCache:
         """Remove what was not used for longest while there is more than the limit; ``note`` takes a word about it."""
         if self._max_size is None:
             return
-        found = entries(self.folder)
-        gone = prune(prunable(found, max_size=self._max_size, max_age=None, keep=0, now=time.time()))
+        try:
+            found = entries(self.folder)
+            gone = prune(prunable(found, max_size=self._max_size, max_age=None, keep=0, now=time.time()))
+        except OSError as problem:
+            # The packages are installed: no reason to end a build.
+            note(f"The cache is larger than it may be, since nothing can be removed from it: {problem}")
+            return
         if gone:
             note(
                 f"{len(gone)} files ({sum(entry.size for entry in gone) / 1e6:.0f} MB) that were not used for longest "

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
 import time
+import typing as t
 
 import pytest
 
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import package_cache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import (
     CacheEntry,
     PackageCache,
@@ -149,6 +152,20 @@ def test_a_limit_takes_what_was_not_used_for_longest(tmp_path: pathlib.Path) -> 
     assert said == [
         "2 files (4 MB) that were not used for longest went out of the cache, which may have 5 MB",
     ]
+
+
+def test_a_limit_that_cannot_be_held_ends_no_build(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = PackageCache(str(tmp_path), 1)
+    cache.prepare()
+    put(cache, "archives/a_1_all.deb", 2_000_000, 1000)
+
+    def refused(path: str) -> t.NoReturn:
+        raise PermissionError(errno.EROFS, "Read-only file system", path)
+
+    monkeypatch.setattr(package_cache.os, "unlink", refused)
+    said: list[str] = []
+    cache.hold_limit(said.append)
+    assert len(said) == 1 and "a_1_all.deb" in said[0]
 
 
 def test_what_a_build_downloads_counts_as_used(cache: PackageCache, tmp_path: pathlib.Path) -> None:
