@@ -58,6 +58,7 @@ def test_a_second_signal_does_not_keep_it_from_cleaning_up(
         "dest": str(output),
         "force": False,
         "lock_timeout": 0,
+        "input_fingerprints": {},
         "progress_file": None,
         "decide_only": False,
         "controller_processes": [],
