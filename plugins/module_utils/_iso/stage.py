@@ -225,12 +225,14 @@ class LiveIsoStage(Stage):
         # What a script makes of the menu is known when it has run.
         if self.additions.edit_boot_config is not None:
             return known
-        if self.options.grub_template is not None:
-            text = grub_template.filled_in(
-                self.options.grub_template, self.options, identity.mbrid, identity.persistent_label
-            )
-            return {**known, **_own_menu_facts(text)}
-        return {**known, **_menu_facts(menu_entries(self.options, identity.mbrid, identity.persistent_label))}
+        menu = menu_entries(self.options, identity.mbrid, identity.persistent_label)
+        return {**known, **self._facts_of(menu, menu_files(self.options, identity, menu))}
+
+    def _facts_of(self, menu: t.Sequence[MenuEntry], menus: t.Mapping[str, bytes]) -> dict[str, t.Any]:
+        """What the menu starts: our entries, or what a template makes of its own."""
+        if self.options.grub_template is None:
+            return _menu_facts(menu)
+        return _own_menu_facts(menus[layout.GRUB_CFG].decode())
 
     def build(self, work: Work) -> dict[str, t.Any]:
         folder = work.target + ".parts"
@@ -333,11 +335,7 @@ class LiveIsoStage(Stage):
         if self.options.grub_template is None:
             require_menus(inspect(work.target), menu)
         work.content = sha256
-        if self.options.grub_template is None:
-            facts = _menu_facts(menu)
-        else:
-            facts = _own_menu_facts(menus[layout.GRUB_CFG].decode())
-        return {**work.former.facts, **facts, "sha256": sha256}
+        return {**work.former.facts, **self._facts_of(menu, menus), "sha256": sha256}
 
     def _folders(self, work: Work, scratch: Scratch, files: t.Iterable[str]) -> list[str]:
         """Folders whose content goes to the root of the ISO: the user's own, and what was in the archives."""
