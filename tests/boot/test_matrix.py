@@ -68,6 +68,9 @@ def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
         {"cmd": "sudo sh -c 'echo written > /usr/written && cat /usr/written'", "check": False},
         {"cmd": media, "check": False},
         {"cmd": "cat /etc/machine-id", "check": False},
+        {"cmd": "ssh-keyscan -t ed25519 localhost", "check": False},
+        # Emulated, the primes of this one take many seconds; nothing has waited for them.
+        {"cmd": "until ssh-keyscan -t rsa localhost | grep ssh-rsa; do sleep 1; done", "timeout": 300, "check": False},
     ]
 
 
@@ -76,7 +79,7 @@ def test_boots_and_is_the_declared_system(variant: Variant, firmware: str, media
     built = variants.build(variant)
     result = variants.boot(built, tmp_path, firmware=firmware, media=media, commands=checks(variant, media))
     assert not result.get("failed"), f"{result['msg']}\n{result.get('console', '')[-3000:]}"
-    running, failed, root, head, loops, marker, written, medium, machine = result["commands"]
+    running, failed, root, head, loops, marker, written, medium, machine, first_key, last_key = result["commands"]
     assert (running["stdout"], failed["stdout"]) == ("running", "")
     assert root["rc"] == 0, "the root is not what its overlay type says"
     assert head["stdout"].split()[0] == variants.squashfs_head(variant), "another squashfs was booted"
@@ -85,6 +88,8 @@ def test_boots_and_is_the_declared_system(variant: Variant, firmware: str, media
     assert written["stdout"] == "written"
     assert medium["rc"] == 0
     assert len(machine["stdout"]) == 32
+    assert "ssh-ed25519" in first_key["stdout"]
+    assert last_key["rc"] == 0, "ssh does not offer the key that was made behind its start"
     assert result["powered_off"], "it did not shut down by itself"
 
 

@@ -49,7 +49,7 @@ class Variant:
             flags=self.flags,
             filesystem=self.filesystem,
             hostname=f"live-{self.flags}",
-            packages=["sudo"],
+            packages=["openssh-server", "sudo"],
             overlays=[{"src": str(WORKSPACE / f"{self}.overlay")}],
             files=[{"dest": "/etc/sudoers.d/live", "content": "live ALL=(ALL) NOPASSWD: ALL\n", "mode": "0440"}],
         )

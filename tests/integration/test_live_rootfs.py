@@ -142,6 +142,7 @@ def test_services(tree: pathlib.Path) -> None:
 def test_nothing_of_the_host_or_the_build_is_left(tree: pathlib.Path) -> None:
     assert (tree / "etc/machine-id").read_bytes() == b""
     assert not list((tree / "etc/ssh").glob("ssh_host_*key*"))
+    assert ssh_wants(tree) == ["liveforge-ssh-first-host-key.service"]
     assert (tree / "etc/systemd/system/multi-user.target.wants/liveforge-ssh-host-keys.service").is_symlink()
     assert not list((tree / "var/lib/apt/lists").iterdir())
     assert not list((tree / "var/cache/apt").iterdir())
@@ -199,6 +200,23 @@ def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: di
     log = (workspace / "again.packages.tar.zst.log").read_text()
     assert "apt-get update" in log
     assert "Get:" not in log
+
+
+def test_ssh_starts_with_all_keys_when_its_configuration_names_any(
+    workspace: pathlib.Path, declared: dict[str, t.Any]
+) -> None:
+    named = {"dest": "/etc/ssh/sshd_config.d/keys.conf", "content": " hostkey /etc/ssh/ssh_host_rsa_key\n"}
+    again = workspace / "again"
+    result = playbook.module(
+        "live_rootfs", {**SMALL, "dest": str(again), "packages": declared["packages"], "files": [named]}, workspace
+    )
+    assert not result.get("failed"), result
+    assert ssh_wants(again) == ["liveforge-ssh-host-keys.service"]
+
+
+def ssh_wants(tree: pathlib.Path) -> list[str]:
+    """The units that systemd starts with ssh, and waits for."""
+    return sorted(path.name for path in (tree / "etc/systemd/system/ssh.service.wants").iterdir())
 
 
 FAILURES: list[tuple[dict[str, t.Any], str]] = [

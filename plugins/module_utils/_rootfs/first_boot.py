@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import host_keys
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
 
 _EMPTIED_FOLDERS = (
@@ -29,24 +30,6 @@ _REMOVED = (
     "var/lib/NetworkManager/secret_key",
     "root/.bash_history",
 )
-_HOST_KEYS_UNIT = "liveforge-ssh-host-keys.service"
-_HOST_KEYS = b"""\
-[Unit]
-Description=Generate SSH host keys that do not exist yet
-Documentation=man:ssh-keygen(1)
-Before=ssh.service ssh.socket
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-# Finding the primes of an RSA key takes long on slow machines, and nothing but ssh waits for it.
-Nice=19
-ExecStart=/usr/bin/ssh-keygen -A
-
-[Install]
-WantedBy=multi-user.target
-RequiredBy=ssh.service
-"""
 
 
 def forget_host(root: str) -> None:
@@ -60,7 +43,7 @@ def forget_host(root: str) -> None:
 
 def prepare(configure: Configurator, root: str) -> None:
     """Take the last traces of the build out of a tree, and let the image make its own identity when it boots."""
-    _generate_host_keys_at_boot(configure, root)
+    host_keys.make_at_boot(configure, root)
     for relative in _REMOVED:
         _remove(os.path.join(root, relative))
     for relative in _EMPTIED_FOLDERS:
@@ -73,17 +56,6 @@ def prepare(configure: Configurator, root: str) -> None:
     # machine-id(5): empty means "make one at boot"; a missing file would also reset all enabled units.
     with open(os.path.join(root, "etc/machine-id"), "wb"):
         pass
-
-
-def _generate_host_keys_at_boot(configure: Configurator, root: str) -> None:
-    folder = os.path.join(root, "etc/ssh")
-    if not os.path.isdir(folder) or not os.path.exists(os.path.join(root, "usr/sbin/sshd")):
-        return
-    for name in os.listdir(folder):
-        if name.startswith("ssh_host_") and "key" in name:
-            os.unlink(os.path.join(folder, name))
-    configure.write(f"/etc/systemd/system/{_HOST_KEYS_UNIT}", _HOST_KEYS)
-    configure.run(["systemctl", "enable", _HOST_KEYS_UNIT], "enabling the generation of SSH host keys")
 
 
 def _remove(path: str) -> None:

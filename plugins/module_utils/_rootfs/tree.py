@@ -67,7 +67,7 @@ class RootTree(Stage):
     """
 
     name = "live_rootfs"
-    format_version = 3
+    format_version = 4
 
     def __init__(
         self,

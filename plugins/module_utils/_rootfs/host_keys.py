@@ -1,0 +1,94 @@
+# Copyright (c) 2026 Liveforge contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SSH host keys that a live system makes for itself when it boots. Private to this collection."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
+
+_FOLDER = "etc/ssh"
+_FIRST_UNIT = "liveforge-ssh-first-host-key.service"
+_ALL_UNIT = "liveforge-ssh-host-keys.service"
+_FIRST = """\
+[Unit]
+Description=Make an SSH host key
+Documentation=man:ssh-keygen(1)
+# Empty is what a power cut left of a key in persistent storage.
+ConditionFileNotEmpty=!/etc/ssh/ssh_host_ed25519_key
+Before=ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStartPre=/usr/bin/rm -f /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_ed25519_key.pub
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+
+[Install]
+WantedBy=multi-user.target ssh.service
+"""
+# Finding the primes of an RSA key takes many seconds on slow machines. This is no oneshot unit, so that nothing waits
+# for it: neither ssh, nor the login prompt, which systemd holds back as long as it has jobs (Type=idle).
+_OTHERS = """\
+[Unit]
+Description=Make the other SSH host keys
+Documentation=man:ssh-keygen(1)
+ConditionFileNotEmpty=|!/etc/ssh/ssh_host_ecdsa_key
+ConditionFileNotEmpty=|!/etc/ssh/ssh_host_rsa_key
+After=ssh.service
+
+[Service]
+Type=exec
+Nice=19
+ExecStart=/usr/bin/ssh-keygen -A
+ExecStopPost=-/usr/bin/systemctl --no-block try-reload-or-restart ssh.service
+
+[Install]
+WantedBy=multi-user.target
+"""
+_ALL = """\
+[Unit]
+Description=Make the SSH host keys
+Documentation=man:ssh-keygen(1)
+Before=ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target ssh.service
+"""
+
+
+def make_at_boot(configure: Configurator, root: str) -> None:
+    """Take the host keys out of a tree with an SSH server, and have the image make its own when it boots.
+
+    ssh starts as soon as there is an Ed25519 key, and offers the others when they are found; or with all of them, when
+    its configuration names keys: it may name none but the last one.
+    """
+    folder = os.path.join(root, _FOLDER)
+    if not os.path.isdir(folder) or not os.path.exists(os.path.join(root, "usr/sbin/sshd")):
+        return
+    for name in os.listdir(folder):
+        if name.startswith("ssh_host_") and "key" in name:
+            os.unlink(os.path.join(folder, name))
+    units = {_ALL_UNIT: _ALL} if _names_keys(folder) else {_FIRST_UNIT: _FIRST, _ALL_UNIT: _OTHERS}
+    for unit, text in units.items():
+        configure.write(f"/etc/systemd/system/{unit}", text.encode())
+    configure.run(["systemctl", "enable", *units], "enabling the generation of SSH host keys")
+
+
+def _names_keys(folder: str) -> bool:
+    """Whether sshd_config(5) says which host keys to use."""
+    for path in [os.path.join(folder, "sshd_config"), *glob.glob(os.path.join(folder, "sshd_config.d/*.conf"))]:
+        # A link may lead out of the tree, to a file of the build host.
+        if os.path.isfile(path) and not os.path.islink(path):
+            with open(path, encoding="utf-8", errors="replace") as lines:
+                if any(re.match(r"\s*HostKey\b", line, re.IGNORECASE) for line in lines):
+                    return True
+    return False
