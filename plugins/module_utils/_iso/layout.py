@@ -102,8 +102,10 @@ def xorriso_command(
     """The command that writes the ISO to the file ``target``."""
     command = [
         # -no_rc first, or the operator's ~/.xorrisorc changes the ISO; stdio: since plain paths below /dev are refused.
-        # What is published is flushed to disk once, and then as a whole.
-        *("xorriso", "-no_rc", "-stdio_sync", "off", "-as", "mkisofs", "-o", f"stdio:{target}"),
+        # What is published is flushed to disk once, and then as a whole. When xorriso has written everything, it still
+        # waits for the next time to report: up to a second, unless it is told otherwise (0.1 is the least).
+        *("xorriso", "-no_rc", "-stdio_sync", "off", "-pacifier", "interval=0.1"),
+        *("-as", "mkisofs", "-o", f"stdio:{target}"),
         # Files of 4 GiB and more; names for Linux and Windows; owner root and read permission for everybody.
         *("-iso-level", "3", "-J", "-joliet-long", "-r"),
         *("-V", options.volid, "-A", options.application_id or identity.mbrid, "-p", PREPARER),

@@ -51,7 +51,7 @@ def command(made: IsoOptions, epoch: int | None = None) -> str:
 )
 def test_command(changes: dict[str, object], present: list[str], absent: list[str]) -> None:
     text = command(options(**changes))
-    assert text.startswith("xorriso -no_rc -stdio_sync off -as mkisofs -o stdio:/out/x.iso ")
+    assert text.startswith("xorriso -no_rc -stdio_sync off -pacifier interval=0.1 -as mkisofs -o stdio:/out/x.iso ")
     for part in [*present, "-iso-level 3", "-partition_offset 16", "--boot-catalog-hide"]:
         assert part in text
     for part in absent:
