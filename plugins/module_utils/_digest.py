@@ -46,6 +46,16 @@ def file_sha256(path: str) -> str:
     return digest.hexdigest()
 
 
+def add_from(digest: t.Any, stream: t.BinaryIO, length: int) -> None:
+    """Let ``digest`` read on in ``stream``, ``length`` bytes or up to its end."""
+    while length > 0:
+        block = stream.read(min(_BLOCK, length))
+        if not block:
+            return
+        digest.update(block)
+        length -= len(block)
+
+
 def walk(root: str) -> t.Iterator[Entry]:
     """Every entry below ``root`` in sorted order, as (path relative to root, lstat result); not root itself."""
 

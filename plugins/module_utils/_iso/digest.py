@@ -11,10 +11,9 @@ import hashlib
 import os
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._digest import add_from, file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._iso.media_tag import BLOCK, FIELD_SIZE, FIELD_START
 from ansible_collections.liveforge.images.plugins.module_utils._side_by_side import side_by_side
-
-_CHUNK = 1 << 20
 
 Extents = t.Sequence[tuple[int, int]]
 
@@ -34,25 +33,32 @@ class Digests:
     media_md5: str | None
 
 
-def digest_with(path: str, replaced: t.Mapping[int, bytes]) -> str:
-    """SHA-256 of the file at ``path`` as it would be with other bytes in some places, by where each begins."""
-    whole = hashlib.sha256()
+def digest_with(
+    path: str, replaced: t.Mapping[int, bytes], *, end: int | None = None, algorithm: str = "sha256"
+) -> str:
+    """Digest of the file at ``path`` as it would be with other bytes in some places.
+
+    Args:
+        path: the file.
+        replaced: the other bytes, by where they begin.
+        end: where the digest ends, or None for the end of the file.
+        algorithm: a name that hashlib knows.
+    """
+    found = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as stream:
+        # stat(2) knows no size of a device.
+        size = stream.seek(0, os.SEEK_END)
+        end = size if end is None else min(end, size)
+        stream.seek(0)
         for start, content in sorted(replaced.items()):
-            _add(whole, stream, start - stream.tell())
-            whole.update(content)
+            if start >= end:
+                break
+            add_from(found, stream, start - stream.tell())
+            content = content[: end - start]
+            found.update(content)
             stream.seek(len(content), os.SEEK_CUR)
-        _add(whole, stream, os.path.getsize(path) - stream.tell())
-    return whole.hexdigest()
-
-
-def _add(whole: t.Any, stream: t.BinaryIO, length: int) -> None:
-    while length > 0:
-        chunk = stream.read(min(_CHUNK, length))
-        if not chunk:
-            return
-        whole.update(chunk)
-        length -= len(chunk)
+        add_from(found, stream, end - stream.tell())
+    return found.hexdigest()
 
 
 def digest(
@@ -68,24 +74,13 @@ def digest(
         media_end: byte at which isomd5sum's digest ends; None leaves that digest out.
     """
     # Each takes longer than reading.
-    (whole, media), found = side_by_side(lambda: _whole(path, media_end), lambda: _parts(path, parts))
-    return Digests(whole, found, media)
-
-
-def _whole(path: str, media_end: int | None) -> tuple[str, str | None]:
-    whole = hashlib.sha256()
-    # isomd5sum reads its own field as blanks.
-    media = None if media_end is None else hashlib.md5(usedforsecurity=False)
-    position = 0
-    with open(path, "rb", buffering=0) as stream:
-        buffer = bytearray(_CHUNK)
-        view = memoryview(buffer)
-        while count := stream.readinto(buffer):
-            whole.update(view[:count])
-            if media is not None and media_end is not None and position < media_end:
-                media.update(_blanked(view[: min(count, media_end - position)], position))
-            position += count
-    return whole.hexdigest(), media.hexdigest() if media is not None else None
+    tasks: list[t.Callable[[], t.Any]] = [lambda: file_sha256(path), lambda: _parts(path, parts)]
+    if media_end is not None:
+        # isomd5sum reads its own field as blanks.
+        blanks = {FIELD_START: b" " * FIELD_SIZE}
+        tasks.append(lambda: digest_with(path, blanks, end=media_end, algorithm="md5"))
+    whole, found, *media = side_by_side(*tasks)
+    return Digests(whole, found, media[0] if media else None)
 
 
 def _parts(path: str, parts: t.Mapping[str, Extents]) -> dict[str, str]:
@@ -96,7 +91,7 @@ def _parts(path: str, parts: t.Mapping[str, Extents]) -> dict[str, str]:
             part = hashlib.sha256()
             for start, length in extents:
                 stream.seek(start)
-                _add(part, stream, length)
+                add_from(part, stream, length)
             found[name] = part.hexdigest()
     return found
 
@@ -104,10 +99,3 @@ def _parts(path: str, parts: t.Mapping[str, Extents]) -> dict[str, str]:
 def media_end(volume_size: int, skipped_blocks: int) -> int:
     """Where isomd5sum's digest ends: it leaves out the last blocks, which CD writers may not get right."""
     return volume_size - skipped_blocks * BLOCK
-
-
-def _blanked(view: memoryview, position: int) -> memoryview | bytes:
-    low, high = max(FIELD_START, position), min(FIELD_START + FIELD_SIZE, position + len(view))
-    if low >= high:
-        return view
-    return bytes(view[: low - position]) + b" " * (high - low) + bytes(view[high - position :])

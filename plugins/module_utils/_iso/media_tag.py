@@ -18,6 +18,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._digest import add_from
 from ansible_collections.liveforge.images.plugins.module_utils._iso.partitions import end_of_content
 
 BLOCK = 2048
@@ -68,11 +69,7 @@ def add_content_tag(path: str) -> None:
         end = end_of_content(stream, stream.seek(0, os.SEEK_END))
         content = hashlib.sha256()
         stream.seek(CONTENT_START)
-        left = end - CONTENT_START
-        while left:
-            chunk = stream.read(min(1 << 20, left))
-            content.update(chunk)
-            left -= len(chunk)
+        add_from(content, stream, end - CONTENT_START)
         stream.seek(FIELD_START)
         before = stream.read(FIELD_SIZE).rstrip(b" \0")
         tag = f"LIVE SHA256SUM = {content.hexdigest()};LIVE START = {CONTENT_START};LIVE END = {end};"
