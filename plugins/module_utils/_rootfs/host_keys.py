@@ -85,7 +85,8 @@ def make_at_boot(configure: Configurator, root: str) -> None:
 
 def _names_keys(folder: str) -> bool:
     """Whether sshd_config(5) says which host keys to use."""
-    for path in [os.path.join(folder, "sshd_config"), *glob.glob(os.path.join(folder, "sshd_config.d/*.conf"))]:
+    further = glob.glob(os.path.join(glob.escape(folder), "sshd_config.d/*.conf"))
+    for path in [os.path.join(folder, "sshd_config"), *further]:
         # A link may lead out of the tree, to a file of the build host.
         if os.path.isfile(path) and not os.path.islink(path):
             with open(path, encoding="utf-8", errors="replace") as lines:
