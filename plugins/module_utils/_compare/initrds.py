@@ -23,7 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._compare.trees im
     Listing,
     compare_listings,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
+from ansible_collections.liveforge.images.plugins.module_utils._digest import add_from, file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
 _CPIO = b"07070"
@@ -31,7 +31,6 @@ _CPIO = b"07070"
 _COMPRESSIONS = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\x00", "xz"), (b"\x1f\x8b", "gzip"), (_CPIO, None))
 _HEADER = 110
 _FIELDS = ("inode", "mode", "owner", "group", "links", "time", "size", "major", "minor", "rmajor", "rminor", "name")
-_BLOCK = 1 << 20
 
 
 def is_initrd(path: str) -> bool:
@@ -130,10 +129,7 @@ def _entry(values: t.Mapping[str, int], stream: t.BinaryIO) -> dict[str, str]:
         entry["target"] = stream.read(values["size"]).decode("utf-8", "backslashreplace")
     elif stat.S_ISREG(mode):
         digest = hashlib.sha256()
-        left = values["size"]
-        while left and (data := stream.read(min(left, _BLOCK))):
-            digest.update(data)
-            left -= len(data)
+        add_from(digest, stream, values["size"])
         entry["size"] = str(values["size"])
         entry["content"] = digest.hexdigest()
     elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):

@@ -14,10 +14,10 @@ from ansible_collections.liveforge.images.plugins.module_utils._compare.differen
     byte_ranges,
     only_in_one,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._digest import add_from
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import IsoFiles, open_iso
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inspect import esp_files, inspect
 
-_BLOCK = 1 << 20
 _SECTOR = 2048
 _SYSTEM_AREA = 16 * _SECTOR
 
@@ -50,10 +50,7 @@ def _digests(iso: IsoFiles) -> dict[str, str]:
         digest = hashlib.sha256()
         for start, length in file.extents:
             iso.stream.seek(start)
-            while length:
-                data = iso.stream.read(min(length, _BLOCK))
-                digest.update(data)
-                length -= len(data)
+            add_from(digest, iso.stream, length)
         found[name] = digest.hexdigest()
     return found
 
