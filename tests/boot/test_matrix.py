@@ -57,6 +57,9 @@ def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
     root = "test \"$(findmnt -no SOURCE,FSTYPE / | tr -s ' ')\" = '/dev/mapper/live-rw ext4'"
     if not variant.uses_device_mapper:
         root = 'test "$(findmnt -no FSTYPE /)" = overlay'
+    # Emulated, the primes of the RSA key take many seconds, and nothing waits for them. When they are found, ssh starts
+    # itself anew: for a moment it takes no connection, and drops those where no one has logged in yet.
+    offered = "until ssh-keyscan -T 60 -t {0} localhost | grep ssh-{0}; do sleep 1; done"
     media = {"cdrom": "test -b /dev/sr0", "disk": "test -b /dev/vda1", "usb": "test -b /dev/sda1"}[booted_as]
     return [
         {"cmd": "systemctl is-system-running --wait", "timeout": 300, "check": False},
@@ -68,9 +71,7 @@ def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
         {"cmd": "sudo sh -c 'echo written > /usr/written && cat /usr/written'", "check": False},
         {"cmd": media, "check": False},
         {"cmd": "cat /etc/machine-id", "check": False},
-        {"cmd": "ssh-keyscan -t ed25519 localhost", "check": False},
-        # Emulated, the primes of this one take many seconds; nothing has waited for them.
-        {"cmd": "until ssh-keyscan -t rsa localhost | grep ssh-rsa; do sleep 1; done", "timeout": 300, "check": False},
+        *({"cmd": offered.format(key), "timeout": 300, "check": False} for key in ("ed25519", "rsa")),
     ]
 
 
@@ -88,7 +89,7 @@ def test_boots_and_is_the_declared_system(variant: Variant, firmware: str, media
     assert written["stdout"] == "written"
     assert medium["rc"] == 0
     assert len(machine["stdout"]) == 32
-    assert "ssh-ed25519" in first_key["stdout"]
+    assert first_key["rc"] == 0, "ssh does not offer the key that it starts with"
     assert last_key["rc"] == 0, "ssh does not offer the key that was made behind its start"
     assert result["powered_off"], "it did not shut down by itself"
 
