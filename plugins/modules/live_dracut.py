@@ -73,7 +73,10 @@ options:
     elements: str
     default: []
   drivers:
-    description: Further kernel drivers that must be in the initrd.
+    description:
+      - Further kernel drivers that must be in the initrd.
+      - Drivers for file systems and block devices of networks and clusters, such as C(nfs), C(ceph) and C(gfs2), are
+        left out unless one of them is named here, O(modules) names any, or the image needs a network to boot.
     type: list
     elements: str
     default: []

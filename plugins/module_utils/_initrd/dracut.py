@@ -14,7 +14,11 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import fingerprint
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._initrd.unasked import configuration, unasked_modules
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.unasked import (
+    configuration,
+    unasked_drivers,
+    unasked_modules,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash, overlay
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures
 
@@ -121,9 +125,9 @@ class DracutPlan:
         """The plan for a fingerprint."""
         values = dataclasses.asdict(self)
         features = values.pop("features")
-        # The one follows from the root tree, the other says less than unasked.
+        # The one follows from the root tree, the other says less than what is left out.
         del values["dracut"], values["brings_modules"]
-        values["unasked"] = self.unasked()
+        values["unasked"] = [*self.unasked_modules(), *self.unasked_drivers()]
         # What only changes the kernel command line changes no initrd.
         features["persistence"] = (
             sorted(overlay.parts(self.features))
@@ -143,7 +147,7 @@ class DracutPlan:
         """The dracut modules that must be in the initrd."""
         return tuple(dict.fromkeys([*self.live.dracut_modules(self.features, self.dracut), "pollcdrom", *self.modules]))
 
-    def unasked(self) -> list[str]:
+    def unasked_modules(self) -> list[str]:
         """The dracut modules to leave out although dracut would take them unasked.
 
         None when the user asks for modules of any kind: which others those depend on is not known here.
@@ -151,6 +155,16 @@ class DracutPlan:
         if self.modules or self.brings_modules:
             return []
         return [name for name in unasked_modules(self.features) if name not in self.wanted_modules()]
+
+    def unasked_drivers(self) -> list[str]:
+        """The kernel drivers to leave out although dracut would take them unasked.
+
+        None when the user asks for modules, or for any of these drivers: it may depend on others of them.
+        """
+        drivers = unasked_drivers(self.features)
+        if self.modules or self.brings_modules or set(drivers) & set(self.wanted_drivers()):
+            return []
+        return list(drivers)
 
     def wanted_drivers(self) -> tuple[str, ...]:
         """The kernel drivers that must be in the initrd or in the kernel itself."""
@@ -179,7 +193,7 @@ class DracutPlan:
         parts = ""
         if self.features.flags == "overlay":
             parts = f'live_overlay_parts="{" ".join(overlay.parts(self.features))}"\n'
-        return parts + configuration(self.unasked(), _HARMFUL)
+        return parts + configuration(self.unasked_modules(), self.unasked_drivers(), _HARMFUL)
 
     def command(self, kernel_version: str, initrd: str, scratch: str) -> list[str]:
         """dracut's command line, to be run inside the tree.

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Dracut modules that come unasked, and that a live image can do without. Private to this collection.
+"""Dracut modules and drivers that come unasked, and that a live image can do without. Private to this collection.
 
 For an initrd that is not for one host, dracut takes every module whose programs are installed: whoever installs lvm2,
 cryptsetup or dracut-network gets all drivers of network cards, and waits at each boot for volumes that no live image is
-on.
+on. It also takes each file system that the kernel has, those of clusters and file servers among them, with the network
+protocols below them; they are an eighth of the initrd.
 """
 
 from __future__ import annotations
@@ -37,6 +38,40 @@ _VOLUMES = ("dmraid", "lunmask", "lvm", "mdraid", "multipath")
 # Folders of the host of a virtual machine.
 _SHARED_FOLDERS = ("virtfs", "virtiofs")
 _ENCRYPTION = ("crypt", "systemd-cryptsetup")
+# Kernel drivers for what is on the network, or in a folder of the host of a virtual machine. libertas is a WLAN card
+# that dracut takes for a storage device.
+_NETWORK_DRIVERS = (
+    "9p",
+    "cachefiles",
+    "ceph",
+    "cifs",
+    "coda",
+    "dlm",
+    "drbd",
+    "gfs2",
+    "ib_srp",
+    "kafs",
+    "ksmbd",
+    "libertas",
+    "libertas_sdio",
+    "lockd",
+    "nfs",
+    "nfs_acl",
+    "nfsd",
+    "nfsv2",
+    "nfsv3",
+    "nfsv4",
+    "ocfs2",
+    "ocfs2_dlm",
+    "ocfs2_dlmfs",
+    "ocfs2_nodemanager",
+    "ocfs2_stack_o2cb",
+    "ocfs2_stack_user",
+    "ocfs2_stackglue",
+    "orangefs",
+    "rbd",
+    "vboxsf",
+)
 
 
 def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
@@ -58,23 +93,39 @@ def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def configuration(unasked: t.Iterable[str], harmful: t.Iterable[str]) -> str:
-    """Lines of dracut.conf(5) that leave modules out, unless the configuration of the image asks for any by name.
+def unasked_drivers(features: LiveFeatures) -> tuple[str, ...]:
+    """Names of the kernel drivers that none of these features needs, in alphabetical order."""
+    prepared = features.persistence is not None and features.persistence.mode == "device"
+    return () if features.network_boot or prepared else _NETWORK_DRIVERS
 
-    What that one is may need those that would be left out. It must be read after the files of the image.
+
+def configuration(modules: t.Iterable[str], drivers: t.Iterable[str], harmful: t.Iterable[str]) -> str:
+    """Lines of dracut.conf(5) that leave modules and drivers out, unless the configuration of the image asks for any.
+
+    A module that is asked for may need the others, and a driver the other drivers. The lines must be read after the
+    files of the image.
 
     Args:
-        unasked: names of the modules to leave out.
-        harmful: names that do not count when they are asked for: they are left out in any case.
+        modules: names of the dracut modules to leave out.
+        drivers: names of the kernel drivers to leave out.
+        harmful: names of modules that do not count when they are asked for: they are left out in any case.
     """
-    names = " ".join(unasked)
-    if not names:
+    modules, drivers = " ".join(modules), " | ".join(drivers)
+    if not modules:
         return ""
     # Two of the words mean the default.
-    return (
-        "live_asked=no\n"
-        "for live_module in $dracutmodules $add_dracutmodules $force_add_dracutmodules; do\n"
-        f"    case $live_module in all | auto | {' | '.join(sorted(harmful))}) ;; *) live_asked=yes ;; esac\n"
-        "done\n"
-        f'[[ $live_asked == yes ]] || omit_dracutmodules+=" {names} "\n'
-    )
+    lines = [
+        "live_asked=no",
+        "for live_name in $dracutmodules $add_dracutmodules $force_add_dracutmodules; do",
+        f"    case $live_name in all | auto | {' | '.join(sorted(harmful))}) ;; *) live_asked=yes ;; esac",
+        "done",
+        f'[[ $live_asked == yes ]] || omit_dracutmodules+=" {modules} "',
+    ]
+    if drivers:
+        lines += [
+            "for live_name in $drivers $add_drivers $force_drivers $filesystems; do",
+            f"    case $live_name in {drivers}) live_asked=yes ;; esac",
+            "done",
+            f'[[ $live_asked == yes ]] || omit_drivers+=" {drivers.replace(" |", "")} "',
+        ]
+    return "\n".join([*lines, ""])

@@ -9,7 +9,11 @@ import subprocess
 import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils._initrd.dracut import DracutPlan
-from ansible_collections.liveforge.images.plugins.module_utils._initrd.unasked import configuration, unasked_modules
+from ansible_collections.liveforge.images.plugins.module_utils._initrd.unasked import (
+    configuration,
+    unasked_drivers,
+    unasked_modules,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import LiveFeatures, Persistence
 
 ENCRYPTED = Persistence(encrypted=True)
@@ -35,10 +39,34 @@ def test_what_no_feature_needs_is_left_out(features: LiveFeatures, left_out: set
     assert not kept & found
 
 
+@pytest.mark.parametrize(
+    ("features", "left_out"),
+    [
+        (LiveFeatures(), True),
+        (LiveFeatures("dmsquash", persistence=Persistence()), True),
+        (LiveFeatures(network_boot=("http",)), False),
+        (LiveFeatures(persistence=PREPARED), False),
+    ],
+)
+def test_file_systems_of_a_network_are_left_out_of_an_initrd_without_one(
+    features: LiveFeatures, left_out: bool
+) -> None:
+    assert ("ocfs2" in unasked_drivers(features)) == left_out
+    assert ("omit_drivers" in DracutPlan(features).configuration()) == left_out
+
+
 @pytest.mark.parametrize("plan", [{"modules": ("plymouth",)}, {"brings_modules": True}])
 def test_nothing_is_left_out_when_modules_are_asked_for(plan: dict[str, object]) -> None:
-    assert DracutPlan(LiveFeatures(), **plan).unasked() == []  # type: ignore[arg-type]
-    assert "omit_dracutmodules" not in DracutPlan(LiveFeatures(), **plan).configuration()  # type: ignore[arg-type]
+    assert DracutPlan(LiveFeatures(), **plan).unasked_modules() == []  # type: ignore[arg-type]
+    assert "omit_" not in DracutPlan(LiveFeatures(), **plan).configuration()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("driver", "kept"), [("nfs", True), ("ib-srp", True), ("nvme", False)])
+def test_drivers_are_left_out_unless_one_of_them_is_asked_for(driver: str, kept: bool) -> None:
+    plan = DracutPlan(LiveFeatures(), drivers=(driver,))
+    assert ("omit_drivers" not in plan.configuration()) == kept
+    assert "omit_dracutmodules" in plan.configuration()
+    assert (plan.inputs()["unasked"] != DracutPlan(LiveFeatures()).inputs()["unasked"]) == kept
 
 
 def test_another_choice_makes_a_new_initrd() -> None:
@@ -48,28 +76,35 @@ def test_another_choice_makes_a_new_initrd() -> None:
 
 
 @pytest.mark.parametrize(
-    ("of_the_image", "omitted"),
+    ("of_the_image", "modules", "drivers"),
     [
-        ("", ["lvm", "dm"]),
-        ('omit_dracutmodules+=" site "', ["site", "lvm", "dm"]),
+        ("", ["lvm", "dm"], ["gfs2", "dlm"]),
+        ('omit_dracutmodules+=" site " omit_drivers+=" nouveau "', ["site", "lvm", "dm"], ["nouveau", "gfs2", "dlm"]),
         # What Debian 12's package dracut-network asks for, twice.
-        ('add_dracutmodules+=" ifcfg ifcfg "', ["lvm", "dm"]),
-        ("dracutmodules=auto", ["lvm", "dm"]),
-        ('add_dracutmodules+=" ifcfg clevis "', []),
-        ('force_add_dracutmodules+=" clevis "', []),
-        ('dracutmodules="base lvm"', []),
+        ('add_dracutmodules+=" ifcfg ifcfg "', ["lvm", "dm"], ["gfs2", "dlm"]),
+        ("dracutmodules=auto", ["lvm", "dm"], ["gfs2", "dlm"]),
+        ('add_dracutmodules+=" ifcfg clevis "', [], []),
+        ('force_add_dracutmodules+=" clevis "', [], []),
+        ('dracutmodules="base lvm"', [], []),
+        ('add_drivers+=" nvme gfs2 "', ["lvm", "dm"], []),
+        ('force_drivers+=" gfs2 "', ["lvm", "dm"], []),
+        ('filesystems+=" gfs2 "', ["lvm", "dm"], []),
+        ('add_drivers+=" nvme "', ["lvm", "dm"], ["gfs2", "dlm"]),
     ],
 )
-def test_the_configuration_of_the_image_can_ask_for_modules(of_the_image: str, omitted: list[str]) -> None:
-    script = f"{of_the_image}\n{configuration(('lvm', 'dm'), ('ifcfg', 'btrfs'))}\necho $omit_dracutmodules"
-    done = subprocess.run(
-        ["bash", "-euc", f"dracutmodules= add_dracutmodules= force_add_dracutmodules= omit_dracutmodules=\n{script}"],
-        capture_output=True,
-        text=True,
-        check=True,
+def test_the_configuration_of_the_image_can_ask_for_them(
+    of_the_image: str, modules: list[str], drivers: list[str]
+) -> None:
+    settings = (
+        "dracutmodules add_dracutmodules force_add_dracutmodules omit_dracutmodules "
+        "drivers add_drivers force_drivers omit_drivers filesystems"
     )
-    assert done.stdout.split() == omitted
+    lines = [f"{name}=" for name in settings.split()]
+    lines += [of_the_image, configuration(("lvm", "dm"), ("gfs2", "dlm"), ("ifcfg", "btrfs"))]
+    lines += ["echo $omit_dracutmodules; echo $omit_drivers"]
+    done = subprocess.run(["bash", "-euc", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert [line.split() for line in done.stdout.splitlines()] == [modules, drivers]
 
 
 def test_nothing_is_said_when_nothing_is_left_out() -> None:
-    assert configuration((), ("ifcfg",)) == ""
+    assert configuration((), (), ("ifcfg",)) == ""
