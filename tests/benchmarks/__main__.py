@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--json", type=pathlib.Path, help="file for the results (default: results-TIME.json in --work)")
     made.add_argument(
-        "--from", type=pathlib.Path, dest="earlier", help="show the results in this file; measure nothing"
+        "--from",
+        type=pathlib.Path,
+        dest="earlier",
+        action="append",
+        help="show the results in this file, which may be given more than once; measure nothing",
     )
     made.add_argument("--docs", action="store_true", help=f"write the ratios into {PAGE.relative_to(playbook.ROOT)}")
     return made
@@ -134,6 +138,21 @@ def measured(options: argparse.Namespace) -> dict[str, t.Any]:
     return document
 
 
+def read(path: pathlib.Path) -> dict[str, t.Any]:
+    """Results that an earlier run has written.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else.
+    """
+    try:
+        document = json.loads(path.read_text())
+        if "runs" not in document or "tools" not in document:
+            raise ValueError("it has no runs and tools")
+    except (OSError, TypeError, ValueError) as problem:
+        raise ValueError(f"--from {path}: not a file of results of scripts/benchmark: {problem}") from problem
+    return document
+
+
 def _command(options: argparse.Namespace) -> str:
     """What to type for the same benchmark, without what belongs to this machine."""
     words = ["scripts/benchmark"]
@@ -155,16 +174,16 @@ def main() -> int:
     # Ended from outside, it cleans up as at its own end.
     signal.signal(signal.SIGTERM, lambda number, dummy: sys.exit(128 + number))
     try:
-        document = json.loads(options.earlier.read_text()) if options.earlier else measured(options)
-        results = table.Results(document)
-        print(table.report(results))
+        earlier = [read(path) for path in options.earlier or ()]
+        shown = [table.Results(document) for document in earlier or [measured(options)]]
+        print("\n\n".join(table.report(results) for results in shown))
         if options.docs:
-            PAGE.write_text(table.replace_block(PAGE.read_text(), table.documentation(results)))
+            PAGE.write_text(table.replace_block(PAGE.read_text(), table.documentation(*shown)))
             print(f"Written to {PAGE}", file=sys.stderr)
     except (ValueError, table.TooFewRuns) as problem:
         print(f"ERROR: {problem}", file=sys.stderr)
         return 2
-    return 1 if results.failures() else 0
+    return 1 if any(results.failures() for results in shown) else 0
 
 
 if __name__ == "__main__":

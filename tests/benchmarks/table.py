@@ -178,32 +178,36 @@ def report(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def documentation(results: Results) -> str:
-    """The block of docs/how-fast.md: ratios only.
+def documentation(*all_results: Results) -> str:
+    """The block of docs/how-fast.md: ratios only, those of each run of the benchmark by themselves.
 
     Raises:
-        TooFewRuns: there is not one ratio to show.
+        TooFewRuns: a run of the benchmark has not one ratio to show.
     """
+    return "\n\n".join([BEGIN, *(part for results in all_results for part in _documented(results)), END])
+
+
+def _documented(results: Results) -> list[str]:
     document = results.document
-    parts = [
-        BEGIN,
+    facts = [
         f"Measured on {document['date'][:10]} with `{document.get('command') or _COMMAND}` on this machine: "
         f"{machine.sentence(document['machine'])}.",
         "Versions: " + ", ".join(f"{tool} {version}" for tool, version in _versions(document).items()) + ".",
     ]
+    tables = []
     for reference in REFERENCES:
         table = ratios_table(results, reference)
         if any("times" in cell for row in table[1:] for cell in row):
-            parts += [f"### Compared with {reference}", _markdown(table)]
-    if len(parts) == 3:
+            tables += [f"#### Compared with {reference}", _markdown(table)]
+    if not tables:
         raise TooFewRuns(
             f"No ratio can be shown: it takes {RUNS_FOR_RATIO} runs of {' or '.join(REFERENCES)} and of another tool."
         )
     failed = results.failures()
     if failed:
-        parts.append("Not measured:")
-        parts.append("\n".join(f"- {tool} ({what}): {reason.splitlines()[0]}" for tool, what, reason in failed))
-    return "\n\n".join([*parts, END])
+        tables.append("Not measured:")
+        tables.append("\n".join(f"- {tool} ({what}): {reason.splitlines()[0]}" for tool, what, reason in failed))
+    return [f"### {', '.join(document['tools'])}", *facts, *tables]
 
 
 def replace_block(page: str, block: str) -> str:

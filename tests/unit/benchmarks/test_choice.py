@@ -87,3 +87,12 @@ def test_all_tools_by_default(tmp_path: pathlib.Path) -> None:
 def test_unknown_names_are_refused(tools: str, names: str | None, message: str, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=message):
         command.chosen(tools, names, tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "[]", "{}", "no JSON"])
+def test_a_file_that_holds_no_results_is_told(tmp_path: pathlib.Path, text: str | None) -> None:
+    path = tmp_path / "results.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=f"--from {path}: not a file of results"):
+        command.read(path)

@@ -103,6 +103,16 @@ def test_documentation_has_ratios_and_no_absolute_figures() -> None:
     assert not any(figure in block for figure in ("81.2", "32.5", "106.5", "53.2"))
 
 
+def test_each_run_of_the_benchmark_is_documented_by_itself() -> None:
+    first = results(*three(ZSTD, "cold", 80, 80, 80), *three("liveforge", "cold", 40, 40, 40))
+    second = results(*three(ZSTD, "cold", 90, 90, 90), *three("live-build-zstd", "cold", 30, 30, 30))
+    block = table.documentation(first, second)
+    assert block.count(table.BEGIN) == block.count(table.END) == 1
+    one, other = block.split("\n### ")[1:]
+    assert one.startswith(f"{ZSTD}, liveforge\n") and "| cold build | liveforge | 2.00 times |" in one
+    assert other.startswith(f"{ZSTD}, live-build-zstd\n") and "| cold build | live-build-zstd | 3.00 times |" in other
+
+
 def test_documentation_is_refused_without_a_ratio() -> None:
     with pytest.raises(table.TooFewRuns, match="it takes 3 runs"):
         table.documentation(results(*three(ZSTD, "cold", 80, 80), *three("liveforge", "cold", 20, 20)))
