@@ -84,11 +84,13 @@ def make_at_boot(configure: Configurator, root: str) -> None:
 
 
 def _names_keys(folder: str) -> bool:
-    """Whether sshd_config(5) says which host keys to use."""
+    """Whether sshd_config(5) says, or may say, which host keys to use."""
     further = glob.glob(os.path.join(glob.escape(folder), "sshd_config.d/*.conf"))
     for path in [os.path.join(folder, "sshd_config"), *further]:
-        # A link may lead out of the tree, to a file of the build host.
-        if os.path.isfile(path) and not os.path.islink(path):
+        # A link may lead out of the tree, to a file of the build host; waiting for all keys is right in any case.
+        if os.path.islink(path):
+            return True
+        if os.path.isfile(path):
             with open(path, encoding="utf-8", errors="replace") as lines:
                 if any(re.match(r"\s*HostKey\b", line, re.IGNORECASE) for line in lines):
                     return True

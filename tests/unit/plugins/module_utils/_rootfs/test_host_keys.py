@@ -30,3 +30,11 @@ def test_configuration_that_names_host_keys(tmp_path: pathlib.Path, name: str, t
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert _names_keys(str(folder)) is named
+
+
+def test_what_is_behind_a_link_may_name_host_keys(tmp_path: pathlib.Path) -> None:
+    """A link can lead out of the tree, so it is not followed; a dangling one is a link, too."""
+    (tmp_path / "sshd_config").write_text("Port 22\n")
+    (tmp_path / "sshd_config.d").mkdir()
+    (tmp_path / "sshd_config.d/own.conf").symlink_to("/opt/own/sshd.conf")
+    assert _names_keys(str(tmp_path))
