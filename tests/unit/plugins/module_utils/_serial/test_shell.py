@@ -37,6 +37,8 @@ def on_a_terminal(argv: list[str]) -> t.Iterator[SerialConsole]:
     pid, fd = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "vt220"
+        # Ignored by what runs in the background of a script, and then by all that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvp(argv[0], argv)
     try:
         yield SerialConsole(fd, io.BytesIO())
