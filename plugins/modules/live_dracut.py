@@ -75,8 +75,10 @@ options:
   drivers:
     description:
       - Further kernel drivers that must be in the initrd.
-      - Drivers for file systems and block devices of networks and clusters, such as C(nfs), C(ceph) and C(gfs2), are
-        left out unless one of them is named here, O(modules) names any, or the image needs a network to boot.
+      - Without any, drivers for file systems and block devices of networks and clusters are left out, such as C(nfs),
+        C(ceph) and C(gfs2), unless O(network_boot) is set, O(persistence) is a prepared device, dracut modules are
+        asked for (O(modules), O(dracut_modules)), or a configuration file of the image asks for modules or drivers
+        (C(add_drivers) in C(dracut.conf(5))).
     type: list
     elements: str
     default: []

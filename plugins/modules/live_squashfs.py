@@ -53,8 +53,6 @@ options:
     description:
       - File system of the root tree.
       - V(erofs) needs an initrd that knows it. C(dmsquash-live) does since dracut 103, which Debian 12 has not.
-      - V(xfs) and V(btrfs) are other bytes in each build, with times and random numbers of their own. All others are the
-        same for the same tree.
     type: str
     choices: [squashfs, ext4, ext3, ext2, xfs, btrfs, erofs]
     default: squashfs

@@ -146,8 +146,9 @@ def read(path: pathlib.Path) -> dict[str, t.Any]:
     """
     try:
         document = json.loads(path.read_text())
-        if "runs" not in document or "tools" not in document:
-            raise ValueError("it has no runs and tools")
+        missing = {"date", "machine", "runs", "tools", "unavailable"} - set(document)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (OSError, TypeError, ValueError) as problem:
         raise ValueError(f"--from {path}: not a file of results of scripts/benchmark: {problem}") from problem
     return document

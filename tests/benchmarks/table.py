@@ -201,7 +201,8 @@ def _documented(results: Results) -> list[str]:
             tables += [f"#### Compared with {reference}", _markdown(table)]
     if not tables:
         raise TooFewRuns(
-            f"No ratio can be shown: it takes {RUNS_FOR_RATIO} runs of {' or '.join(REFERENCES)} and of another tool."
+            f"No ratio can be shown of {', '.join(document['tools'])}: it takes {RUNS_FOR_RATIO} runs of "
+            f"{' or '.join(REFERENCES)} and of another tool."
         )
     failed = results.failures()
     if failed:

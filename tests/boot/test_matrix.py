@@ -59,7 +59,7 @@ def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
         root = 'test "$(findmnt -no FSTYPE /)" = overlay'
     # Emulated, the primes of the RSA key take many seconds, and nothing waits for them. When they are found, ssh starts
     # itself anew: for a moment it takes no connection, and drops those where no one has logged in yet.
-    offered = "until ssh-keyscan -T 60 -t {0} localhost | grep ssh-{0}; do sleep 1; done"
+    offered = "for try in $(seq 90); do ssh-keyscan -t {0} localhost | grep ssh-{0} && exit 0; sleep 1; done; exit 1"
     media = {"cdrom": "test -b /dev/sr0", "disk": "test -b /dev/vda1", "usb": "test -b /dev/sda1"}[booted_as]
     return [
         {"cmd": "systemctl is-system-running --wait", "timeout": 300, "check": False},
@@ -71,7 +71,7 @@ def checks(variant: Variant, booted_as: str) -> list[dict[str, t.Any]]:
         {"cmd": "sudo sh -c 'echo written > /usr/written && cat /usr/written'", "check": False},
         {"cmd": media, "check": False},
         {"cmd": "cat /etc/machine-id", "check": False},
-        *({"cmd": offered.format(key), "timeout": 300, "check": False} for key in ("ed25519", "rsa")),
+        *({"cmd": offered.format(key), "timeout": 900, "check": False} for key in ("ed25519", "rsa")),
     ]
 
 

@@ -625,6 +625,9 @@ def test_initrd_carries_only_what_is_declared(bookworm: FeatureImage) -> None:
     for program in ("mkfs.xfs", "cryptsetup", "curl"):
         assert [path for path in full if path.endswith(f"/{program}")], program
     assert not [path for path in plain if path.endswith("systemd-networkd")]
+    for driver in ("cifs", "ocfs2", "libceph", "rbd"):
+        assert not [path for path in plain if f"/{driver}.ko" in path], driver
+        assert [path for path in full if f"/{driver}.ko" in path], driver
     ours = [size for path, size in full.items() if "live-overlay" in path]
     assert len(ours) > 8
     assert sum(ours) < MIB

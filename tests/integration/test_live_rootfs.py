@@ -205,11 +205,14 @@ def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: di
 def test_ssh_starts_with_all_keys_when_its_configuration_names_any(
     workspace: pathlib.Path, declared: dict[str, t.Any]
 ) -> None:
-    named = {"dest": "/etc/ssh/sshd_config.d/keys.conf", "content": " hostkey /etc/ssh/ssh_host_rsa_key\n"}
+    """Also behind a link, which means a file of the image, not of the build host."""
+    declared = {
+        "packages": declared["packages"],
+        "files": [{"dest": "/opt/keys.conf", "content": " hostkey /etc/ssh/ssh_host_rsa_key\n"}],
+        "scripts": [{"content": "ln -s /opt/keys.conf /etc/ssh/sshd_config.d/keys.conf\n"}],
+    }
     again = workspace / "again"
-    result = playbook.module(
-        "live_rootfs", {**SMALL, "dest": str(again), "packages": declared["packages"], "files": [named]}, workspace
-    )
+    result = playbook.module("live_rootfs", {**SMALL, "dest": str(again), **declared}, workspace)
     assert not result.get("failed"), result
     assert ssh_wants(again) == ["liveforge-ssh-host-keys.service"]
 

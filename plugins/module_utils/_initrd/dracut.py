@@ -159,12 +159,11 @@ class DracutPlan:
     def unasked_drivers(self) -> list[str]:
         """The kernel drivers to leave out although dracut would take them unasked.
 
-        None when the user asks for modules, or for any of these drivers: it may depend on others of them.
+        None when the user asks for modules or drivers of any kind: dracut would leave out what those depend on.
         """
-        drivers = unasked_drivers(self.features)
-        if self.modules or self.brings_modules or set(drivers) & set(self.wanted_drivers()):
+        if self.modules or self.brings_modules or self.drivers:
             return []
-        return list(drivers)
+        return list(unasked_drivers(self.features))
 
     def wanted_drivers(self) -> tuple[str, ...]:
         """The kernel drivers that must be in the initrd or in the kernel itself."""

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
 
-_FOLDER = "etc/ssh"
 _FIRST_UNIT = "liveforge-ssh-first-host-key.service"
 _ALL_UNIT = "liveforge-ssh-host-keys.service"
 _FIRST = """\
@@ -65,33 +63,27 @@ WantedBy=multi-user.target ssh.service
 """
 
 
+# Inside the image, so that no link leads to files of the build host.
+_TAKE_AND_SHOW = "cd /etc/ssh && rm -f ssh_host_*key* && cat sshd_config sshd_config.d/*.conf 2>/dev/null || :"
+# Another file than those that are read here may name keys, too.
+_MAY_NAME_KEYS = r"\s*(HostKey\b|Include\b(?!\s+/etc/ssh/sshd_config\.d/\*\.conf\s*$))"
+
+
 def make_at_boot(configure: Configurator, root: str) -> None:
     """Take the host keys out of a tree with an SSH server, and have the image make its own when it boots.
 
     ssh starts as soon as there is an Ed25519 key, and offers the others when they are found; or with all of them, when
     its configuration names keys: it may name none but the last one.
     """
-    folder = os.path.join(root, _FOLDER)
-    if not os.path.isdir(folder) or not os.path.exists(os.path.join(root, "usr/sbin/sshd")):
+    if not os.path.lexists(os.path.join(root, "usr/sbin/sshd")):
         return
-    for name in os.listdir(folder):
-        if name.startswith("ssh_host_") and "key" in name:
-            os.unlink(os.path.join(folder, name))
-    units = {_ALL_UNIT: _ALL} if _names_keys(folder) else {_FIRST_UNIT: _FIRST, _ALL_UNIT: _OTHERS}
-    for unit, text in units.items():
-        configure.write(f"/etc/systemd/system/{unit}", text.encode())
+    text = configure.run(["sh", "-c", _TAKE_AND_SHOW], "taking out the SSH host keys")
+    units = {_ALL_UNIT: _ALL} if _may_name_keys(text) else {_FIRST_UNIT: _FIRST, _ALL_UNIT: _OTHERS}
+    for unit, content in units.items():
+        configure.write(f"/etc/systemd/system/{unit}", content.encode())
     configure.run(["systemctl", "enable", *units], "enabling the generation of SSH host keys")
 
 
-def _names_keys(folder: str) -> bool:
-    """Whether sshd_config(5) says, or may say, which host keys to use."""
-    further = glob.glob(os.path.join(glob.escape(folder), "sshd_config.d/*.conf"))
-    for path in [os.path.join(folder, "sshd_config"), *further]:
-        # A link may lead out of the tree, to a file of the build host; waiting for all keys is right in any case.
-        if os.path.islink(path):
-            return True
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="replace") as lines:
-                if any(re.match(r"\s*HostKey\b", line, re.IGNORECASE) for line in lines):
-                    return True
-    return False
+def _may_name_keys(configuration: str) -> bool:
+    """Whether this sshd_config(5) says, or may say, which host keys to use."""
+    return any(re.match(_MAY_NAME_KEYS, line, re.IGNORECASE) for line in configuration.splitlines())

@@ -67,7 +67,7 @@ class RootTree(Stage):
     """
 
     name = "live_rootfs"
-    format_version = 4
+    format_version = 5
 
     def __init__(
         self,

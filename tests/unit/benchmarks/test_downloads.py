@@ -30,9 +30,11 @@ def test_a_port_that_cannot_be_listened_on_is_not_kept(tmp_path):
 
 def test_another_port_is_taken_for_a_new_folder(tmp_path):
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # While a benchmark runs on this machine, somebody else has it already.
         with contextlib.suppress(OSError):
             other.bind(("127.0.0.1", downloads._PORTS[0]))
+            other.listen()
         assert downloads._port(tmp_path) != downloads._PORTS[0]
 
 
