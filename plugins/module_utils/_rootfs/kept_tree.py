@@ -17,6 +17,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import wa
 
 SUFFIX = ".packages.tar.zst"
 TOOLS = ("tar", "zstd")
+# Each takes some 10 MB, and tar cannot feed more of them.
+_THREADS = 8
 # Extended attributes of every namespace, so access control lists, capabilities and the marks of overlayfs, too; blocks
 # of 64 KiB are as much as a pipe takes at once.
 _COMMON = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--blocking-factor=128"]
@@ -33,7 +35,7 @@ def pack(tree: str, archive: str, run: Runner) -> None:
             os.unlink(os.path.join(tree, relative))
     # It holds what only root may read, such as keys that packages made; tar keeps the mode of a file that is there.
     os.close(os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    compress = "--use-compress-program=zstd -q -3 -T0"
+    compress = f"--use-compress-program=zstd -q -3 -T{min(_THREADS, os.cpu_count() or 1)}"
     # The posix format has times to the nanosecond.
     command = ["tar", "--create", "--format=posix", "--sort=name", "--sparse", *_COMMON, compress]
     run.run([*command, f"--file={archive}", f"--directory={tree}", "."], task="packing the package tree")
