@@ -140,6 +140,7 @@ def test_layers_in_memory(image: FeatureImage, tmp_path: pathlib.Path) -> None:
     assert "Copying base.img to memory: 100 %" in result["console"]
 
 
+@pytest.mark.full
 def test_layers_with_persistence(image: FeatureImage, tmp_path: pathlib.Path) -> None:
     """`rd.live.overlay.persistent`: what was written over files of either layer, and deleted, stays so."""
     disk = image.copy_to_disk(tmp_path / "disk.img", 1024)

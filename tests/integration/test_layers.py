@@ -158,6 +158,7 @@ def test_changed_base_makes_every_image_anew(
         assert "dracut" not in built(result)
 
 
+@pytest.mark.full
 def test_locks_of_a_base_and_of_an_image_on_it(
     first: playbook.Run, workspace: pathlib.Path, base: dict[str, t.Any], images: list[dict[str, t.Any]]
 ) -> None:

@@ -256,7 +256,7 @@ def _digest(path: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@pytest.mark.parametrize("filesystem", ["squashfs", "ext4"])
+@pytest.mark.parametrize("filesystem", [pytest.param("squashfs", marks=pytest.mark.full), "ext4"])
 def test_killed_build_leaves_nothing_that_runs_and_the_next_one_completes(
     filesystem: str, workspace: pathlib.Path
 ) -> None:
