@@ -17,6 +17,7 @@ import typing as t
 
 import playbook
 from benchmarks import scenarios, table
+from benchmarks.description import FLAGS
 from benchmarks.kiwi import DebianKiwi, NewestKiwi
 from benchmarks.live_build import LiveBuild
 from benchmarks.liveforge import Liveforge
@@ -46,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
         help=f"scenarios for tools that name none, separated by commas: {', '.join(s.name for s in SCENARIOS)}",
     )
     made.add_argument("--reduced", action="store_true", help=f"short for --tools {REDUCED}")
+    made.add_argument(
+        "--flags",
+        choices=list(FLAGS),
+        default="overlay",
+        help="which dracut module mounts the root (default: overlay); dmsquash is for kiwi-ng, liveforge and "
+        "liveforge-smallest",
+    )
     made.add_argument("--runs", type=int, default=3, help="rounds (default: 3; fewer give no ratios; 0 only downloads)")
     made.add_argument("--skip-boot", action="store_true", help="do not boot the images")
     made.add_argument("--accelerator", default="tcg", choices=["tcg", "kvm", "auto"], help="for boots (default: tcg)")
@@ -124,6 +132,9 @@ def measured(options: argparse.Namespace) -> dict[str, t.Any]:
     stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H%M%S")
     results = (options.json or work / f"results-{stamp}.json").expanduser().absolute()
     tools = chosen(REDUCED if options.reduced else options.tools, options.scenarios, work)
+    without = [tool.name for tool, dummy in tools if options.flags not in tool.flags]
+    if without:
+        raise ValueError(f"--flags {options.flags}: not for {', '.join(without)}; name the others with --tools.")
     plan = Plan(
         tools=tuple(tools),
         runs=options.runs,
@@ -132,6 +143,7 @@ def measured(options: argparse.Namespace) -> dict[str, t.Any]:
         accelerator=None if options.skip_boot else options.accelerator,
         quiet_seconds=options.wait,
         command=_command(options),
+        flags=options.flags,
     )
     document = Session(plan).run()
     print(f"Results: {results}", file=sys.stderr)
@@ -163,6 +175,8 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--tools", options.tools]
     if options.scenarios:
         words += ["--scenarios", options.scenarios]
+    if options.flags != "overlay":
+        words += ["--flags", options.flags]
     if options.runs != 3:
         words += ["--runs", str(options.runs)]
     if options.skip_boot:

@@ -19,6 +19,8 @@ from benchmarks.scenarios import Scenario
 SOURCE = pathlib.Path(__file__).parent / "description"
 # Small, without dependencies that the image does not have, and used by nobody.
 EXTRA_PACKAGE = "tree"
+# What the image needs beside the packages of the description, by the flags of its <type>.
+FLAGS = {"overlay": (), "dmsquash": ("dracut-live",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Description:
         message: content of /etc/motd, an overlay file.
         packages: packages beside those of the description.
         command_line: kernel parameters beside those of the description.
+        flags: which dracut module mounts the root, one of FLAGS.
     """
 
     message: str = "Benchmark system"
     packages: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
+    flags: str = "overlay"
 
     def changed(self, scenario: Scenario, token: str) -> Description:
         """What a scenario makes of it; ``token`` makes the change another one than in the round before."""
@@ -92,9 +96,10 @@ class Description:
     def _document(self) -> etree._Element:
         document = etree.parse(SOURCE / "config.xml").getroot()
         image = t.cast("etree._Element", document.find("packages[@type='image']"))
-        for name in self.packages:
+        for name in (*FLAGS[self.flags], *self.packages):
             etree.SubElement(image, "package", name=name)
         kind = t.cast("etree._Element", document.find("preferences/type"))
+        kind.set("flags", self.flags)
         kind.set("kernelcmdline", " ".join([str(kind.get("kernelcmdline")), *self.command_line]))
         return document
 

@@ -10,6 +10,7 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+import typing as t
 
 from benchmarks import scenarios
 from benchmarks.description import SOURCE, Description
@@ -41,6 +42,11 @@ class LiveBuild(Tool):
     family = "live-build"
     variants = ("xz", "zstd")
     warming_variant = "zstd"
+
+    @property
+    def flags(self) -> t.Collection[str]:
+        """It has live-boot instead of dracut, and one way to mount the root."""
+        return ("overlay",)
 
     def install(self) -> str:
         version = debian_version("live-build")

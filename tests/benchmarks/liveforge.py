@@ -45,6 +45,11 @@ class Liveforge(Tool):
     variants = ("", "base", "smallest")
     warming_variant = ""
 
+    @property
+    def flags(self) -> t.Collection[str]:
+        """Only live-overlay can stack a base."""
+        return ("overlay",) if self.variant == "base" else super().flags
+
     def install(self) -> str:
         for package in ("mmdebstrap", "squashfs-tools", "xorriso", "bubblewrap"):
             debian_version(package)

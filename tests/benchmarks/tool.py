@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import typing as t
 
-from benchmarks.description import Description
+from benchmarks.description import FLAGS, Description
 from benchmarks.scenarios import SCENARIOS, Scenario
 
 # Lines of output that are more likely than the last one to say what went wrong.
@@ -66,6 +66,11 @@ class Tool(abc.ABC):
     def name(self) -> str:
         """As options and results have it."""
         return f"{self.family}-{self.variant}" if self.variant else self.family
+
+    @property
+    def flags(self) -> t.Collection[str]:
+        """Those flags of the description that it can build."""
+        return FLAGS
 
     @abc.abstractmethod
     def install(self) -> str:
