@@ -100,6 +100,9 @@ class Description:
             etree.SubElement(image, "package", name=name)
         kind = t.cast("etree._Element", document.find("preferences/type"))
         kind.set("flags", self.flags)
+        if self.flags == "dmsquash":
+            # With a squashfs alone, images of kiwi-ng do not boot: dracut 059 looks for an overlay that nobody made.
+            kind.set("filesystem", "ext4")
         kind.set("kernelcmdline", " ".join([str(kind.get("kernelcmdline")), *self.command_line]))
         return document
 

@@ -89,6 +89,20 @@ def test_unknown_names_are_refused(tools: str, names: str | None, message: str, 
         command.chosen(tools, names, tmp_path)
 
 
+def test_flags_are_those_of_the_description_and_of_tools_that_have_them(tmp_path: pathlib.Path) -> None:
+    Description(flags="dmsquash").write(tmp_path, MIRROR)
+    document = etree.parse(tmp_path / "config.xml").getroot()
+    assert document.find("preferences/type").get("flags") == "dmsquash"
+    assert document.find("packages[@type='image']/package[@name='dracut-live']") is not None
+    assert "dracut-live" not in Description().package_names()
+    tools = dict(command.chosen(None, "cold", tmp_path))
+    assert [tool.name for tool in tools if "dmsquash" not in tool.flags] == [
+        "live-build-xz",
+        "live-build-zstd",
+        "liveforge-base",
+    ]
+
+
 @pytest.mark.parametrize("text", [None, "[]", "{}", "no JSON"])
 def test_a_file_that_holds_no_results_is_told(tmp_path: pathlib.Path, text: str | None) -> None:
     path = tmp_path / "results.json"
