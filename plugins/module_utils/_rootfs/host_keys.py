@@ -64,7 +64,12 @@ WantedBy=multi-user.target ssh.service
 
 
 # Inside the image, so that no link leads to files of the build host.
-_TAKE_AND_SHOW = "cd /etc/ssh && rm -f ssh_host_*key* && cat sshd_config sshd_config.d/*.conf 2>/dev/null || :"
+_TAKE_AND_SHOW = """\
+set -e
+cd /etc/ssh 2>/dev/null || exit 0
+rm -f ssh_host_*key*
+cat sshd_config sshd_config.d/*.conf 2>/dev/null || :
+"""
 # Another file than those that are read here may name keys, too.
 _MAY_NAME_KEYS = r"\s*(HostKey\b|Include\b(?!\s+/etc/ssh/sshd_config\.d/\*\.conf\s*$))"
 
