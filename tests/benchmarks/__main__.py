@@ -17,7 +17,7 @@ import typing as t
 
 import playbook
 from benchmarks import scenarios, table
-from benchmarks.description import FLAGS
+from benchmarks.description import FLAGS, Description
 from benchmarks.kiwi import DebianKiwi, NewestKiwi
 from benchmarks.live_build import LiveBuild
 from benchmarks.liveforge import Liveforge
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--flags",
         choices=list(FLAGS),
-        default="overlay",
+        default=Description().flags,
         help="which dracut module mounts the root (default: overlay); dmsquash is for kiwi-ng, liveforge and "
         "liveforge-smallest",
     )
@@ -143,7 +143,7 @@ def measured(options: argparse.Namespace) -> dict[str, t.Any]:
         accelerator=None if options.skip_boot else options.accelerator,
         quiet_seconds=options.wait,
         command=_command(options),
-        flags=options.flags,
+        description=Description(flags=options.flags),
     )
     document = Session(plan).run()
     print(f"Results: {results}", file=sys.stderr)
@@ -175,7 +175,7 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--tools", options.tools]
     if options.scenarios:
         words += ["--scenarios", options.scenarios]
-    if options.flags != "overlay":
+    if options.flags != Description().flags:
         words += ["--flags", options.flags]
     if options.runs != 3:
         words += ["--runs", str(options.runs)]

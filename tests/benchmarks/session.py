@@ -42,7 +42,7 @@ class Plan:
         accelerator: for boots, or None for no boots.
         quiet_seconds: how long to wait for a quiet machine before each build.
         command: the command line, for readers of the results.
-        flags: of the description.
+        description: what cold builds are made from.
     """
 
     tools: tuple[tuple[Tool, tuple[Scenario, ...]], ...]
@@ -52,7 +52,7 @@ class Plan:
     accelerator: str | None
     quiet_seconds: float
     command: str
-    flags: str = "overlay"
+    description: Description
 
 
 class Session:
@@ -117,7 +117,7 @@ class Session:
             warming = type(warming)(self.plan.work, warming.warming_variant)
             stamp = self.plan.work / "caches" / f"{family}.warm"
             # What a scenario adds must be there as well.
-            wanted = Description(flags=self.plan.flags).changed(scenarios.PACKAGE, "")
+            wanted = self.plan.description.changed(scenarios.PACKAGE, "")
             identity = f"{mirror} {warming.install()} {sorted(wanted.package_names())}"
             if _is_fresh(stamp, identity):
                 continue
@@ -144,7 +144,7 @@ class Session:
             tool.start_cold()
             tool.tree.mkdir(parents=True, exist_ok=True)
             tool.cache.mkdir(parents=True, exist_ok=True)
-            description = Description(flags=self.plan.flags)
+            description = self.plan.description
             for scenario in wanted:
                 description = description.changed(scenario, f"round-{number}")
                 run = self._build(tool, scenario, description, mirror, number)

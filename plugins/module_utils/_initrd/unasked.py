@@ -78,8 +78,7 @@ def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
     """Names of the dracut modules that none of these features needs, in alphabetical order."""
     store = features.persistence
     encrypted = store is not None and store.encrypted
-    # What the user has prepared may be on anything.
-    prepared = store is not None and store.mode == "device"
+    prepared = _uses_prepared_store(features)
     device_mapper = features.flags == "dmsquash" or features.overlay_type == "device-mapper" or encrypted or prepared
     found = [*_SHARED_FOLDERS]
     if not features.network_boot:
@@ -95,8 +94,12 @@ def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
 
 def unasked_drivers(features: LiveFeatures) -> tuple[str, ...]:
     """Names of the kernel drivers that none of these features needs, in alphabetical order."""
-    prepared = features.persistence is not None and features.persistence.mode == "device"
-    return () if features.network_boot or prepared else _NETWORK_DRIVERS
+    return () if features.network_boot or _uses_prepared_store(features) else _NETWORK_DRIVERS
+
+
+def _uses_prepared_store(features: LiveFeatures) -> bool:
+    """Whether the user has prepared the store, which may be on anything then."""
+    return features.persistence is not None and features.persistence.mode == "device"
 
 
 def configuration(modules: t.Iterable[str], drivers: t.Iterable[str], harmful: t.Iterable[str]) -> str:
