@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import tempfile
 import time
 import typing as t
 
@@ -344,8 +345,13 @@ def entries(folder: str) -> list[CacheEntry]:
                 this = kind
             else:
                 continue
-            # apt needs the modification time of a list; that of a package is its last use.
-            used = status.st_mtime if this != "list" else max(status.st_atime, status.st_mtime)
+            # apt needs the modification time of a list; that of a package is its last use. A copy that is whole, and
+            # has not got its name yet, has the modification time of its source.
+            used = {
+                "package": status.st_mtime,
+                "list": max(status.st_atime, status.st_mtime),
+                "unfinished": status.st_ctime,
+            }[this]
             found.append(CacheEntry(path, this, status.st_size, used, status.st_nlink))
     return sorted(found, key=lambda entry: (entry.used, entry.path))
 
@@ -393,8 +399,11 @@ def prune(chosen: t.Iterable[CacheEntry]) -> list[CacheEntry]:
 
 
 def _copy_whole(folder: str) -> str:
-    partial = f'{folder}/."$name".$$.partial'
-    return f'cp -p "$deb" {partial} && mv -f {partial} {folder}/"$name"'
+    # Not named by the process: each build counts its own from 1, in a namespace.
+    return (
+        f'partial=$(mktemp {folder}/."$name".XXXXXX.partial) && cp -p "$deb" "$partial" && '
+        f'mv -f "$partial" {folder}/"$name"'
+    )
 
 
 def _link_or_copy(source: str, target: str) -> bool:
@@ -412,12 +421,19 @@ def _link_or_copy(source: str, target: str) -> bool:
 
 def _copy(source: str, target: str) -> bool:
     """Copy a file, which gets its name only when it is whole; returns whether there is one."""
-    partial = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}.partial")
+    folder, name = os.path.split(target)
+    # Not named by the process, since builds in several containers may share a cache.
+    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
+    os.close(descriptor)
     try:
         shutil.copy2(source, partial)
+        os.replace(partial, target)
     except FileNotFoundError:
+        os.unlink(partial)
         return False
-    os.replace(partial, target)
+    except BaseException:
+        os.unlink(partial)
+        raise
     return True
 
 

@@ -136,6 +136,12 @@ def test_what_a_build_has_linked_or_is_writing_stays() -> None:
     assert [item.path for item in chosen] == ["left", "free"]
 
 
+def test_a_copy_with_the_time_of_its_source_is_one_that_a_build_is_writing(cache: PackageCache) -> None:
+    put(cache, "archives/.a_1_all.deb.4fOoqN.partial", 100, 9e6)
+    (found,) = entries(cache.folder)
+    assert found.kind == "unfinished" and found.in_use
+
+
 def test_a_limit_takes_what_was_not_used_for_longest(tmp_path: pathlib.Path) -> None:
     said: list[str] = []
     for limit, left in ((None, "abc"), (20_000_000, "abc"), (5_000_000, "c")):
