@@ -73,6 +73,9 @@ _NETWORK_DRIVERS = (
     "vboxsf",
 )
 
+# Of these folders, dracut takes only that of packages into an initrd that is not for one host.
+_LOADED = '"${dracutsysrootdir-}"/usr/lib/modules-load.d/*.conf'
+
 
 def unasked_modules(features: LiveFeatures) -> tuple[str, ...]:
     """Names of the dracut modules that none of these features needs, in alphabetical order."""
@@ -105,7 +108,9 @@ def _uses_prepared_store(features: LiveFeatures) -> bool:
 def configuration(modules: t.Iterable[str], drivers: t.Iterable[str], harmful: t.Iterable[str]) -> str:
     """Lines of dracut.conf(5) that leave modules and drivers out, unless the configuration of the image asks for any.
 
-    What that one is may need those that would be left out. They must be read after the files of the image.
+    What that one is may need those that would be left out. They must be read after the files of the image. A driver
+    also counts as asked for when one of the image's packages has it loaded at each boot (modules-load.d(5)), which
+    happens in the initrd, too.
 
     Args:
         modules: names of the dracut modules to leave out.
@@ -128,6 +133,9 @@ def configuration(modules: t.Iterable[str], drivers: t.Iterable[str], harmful: t
             "for live_name in $drivers $add_drivers $force_drivers $filesystems; do",
             "    live_asked=yes",
             "done",
+            "while read -r live_name; do",
+            f'    [[ " {drivers} " != *" ${{live_name//-/_}} "* ]] || live_asked=yes',
+            f"done < <(grep -hv '^[#;]' {_LOADED} 2>/dev/null)",
             f'[[ $live_asked == yes ]] || omit_drivers+=" {drivers} "',
         ]
     return "\n".join([*lines, ""])

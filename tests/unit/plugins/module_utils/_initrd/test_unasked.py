@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 
 import pytest
@@ -104,6 +105,29 @@ def test_the_configuration_of_the_image_can_ask_for_them(
     lines += ["echo $omit_dracutmodules; echo $omit_drivers"]
     done = subprocess.run(["bash", "-euc", "\n".join(lines)], capture_output=True, text=True, check=True)
     assert [line.split() for line in done.stdout.splitlines()] == [modules, drivers]
+
+
+@pytest.mark.parametrize(
+    ("content", "left_out"),
+    [
+        ("# gfs2\nloop\n", "net_9p dlm"),
+        ("# Folders of the host.\n net-9p \n", ""),
+        ("loop\ndlm", ""),
+    ],
+)
+def test_a_driver_that_a_package_has_loaded_at_each_boot_is_asked_for(
+    tmp_path: pathlib.Path, content: str, left_out: str
+) -> None:
+    folder = tmp_path / "usr/lib/modules-load.d"
+    folder.mkdir(parents=True)
+    (folder / "some.conf").write_text(content)
+    lines = [
+        f"dracutsysrootdir={tmp_path}",
+        configuration(("lvm",), ("net_9p", "dlm"), ("ifcfg",)),
+        "echo $omit_drivers",
+    ]
+    done = subprocess.run(["bash", "-ec", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == left_out
 
 
 def test_nothing_is_said_when_nothing_is_left_out() -> None:
