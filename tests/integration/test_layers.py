@@ -167,9 +167,12 @@ def test_locks_of_a_base_and_of_an_image_on_it(
     image = {**images[0], "name": "locked", "base": "locked-base", "lock": str(locks["one"])}
     variables = workspace / "locked.json"
     variables.write_text(json.dumps({"live_bases": [below], "live_images": [image]}))
-    done = playbook.run([playbook.PROGRAM, str(playbook.ROOT / "playbooks/lock.yml"), "-e", f"@{variables}"])
+    command = [playbook.PROGRAM, str(playbook.ROOT / "playbooks/lock.yml"), "-e", f"@{variables}"]
+    done = playbook.run(command)
     assert done.returncode == 0, done.stdout[-4000:]
     assert not list(workspace.glob("locked*/lock"))
+    again = playbook.run(command)
+    assert again.returncode == 0 and " changed=0 " in again.stdout, again.stdout[-4000:]
     assert list(json.loads(locks["one"].read_text())["packages"]) == ["tree"]
     assert {"less", "linux-image-amd64"} <= set(json.loads(locks["base"].read_text())["packages"])
     run = playbook.build([image], workspace, bases=[below])
