@@ -77,8 +77,9 @@ options:
       - Further kernel drivers that must be in the initrd.
       - Without any, drivers for file systems and block devices of networks and clusters are left out, such as C(nfs),
         C(ceph) and C(gfs2), unless O(network_boot) is set, O(persistence) is a prepared device, dracut modules are
-        asked for (O(modules), O(dracut_modules)), or a configuration file of the image asks for modules or drivers
-        (C(add_drivers) in C(dracut.conf(5))).
+        asked for (O(modules), O(dracut_modules)), a configuration file of the image asks for modules or drivers
+        (C(add_drivers) in C(dracut.conf(5))), or a package has one of them loaded at each boot
+        (C(/usr/lib/modules-load.d)).
     type: list
     elements: str
     default: []

@@ -321,7 +321,17 @@ class ImageSpec:
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
-            module.make_stage(checked.validated_parameters).validate()
+            try:
+                module.make_stage(checked.validated_parameters).validate()
+            except StageError as problem:
+                raise StageError(_in_names_of_an_image(stage, problem.message)) from problem
+
+
+def _in_names_of_an_image(stage: str, message: str) -> str:
+    """A complaint of a stage, whose sentences begin with the option at fault, with the name that this has here."""
+    for outer, inner in _RENAMED.get(stage, {}).items():
+        message = re.sub(rf"(^|[.] ){inner}(?=[: ])", rf"\1{outer}", message)
+    return message
 
 
 def _text(option: str, item: dict[str, t.Any], find: t.Callable[[str], str]) -> dict[str, t.Any]:

@@ -229,9 +229,11 @@ def with_text(option: str, item: t.Any, find: t.Callable[[str], str]) -> t.Any:
     except UnicodeDecodeError as problem:
         raise StageError(f"{option}.src: {item['src']} is no text in UTF-8: {problem}.") from problem
     except Exception as problem:
+        # A lock is read on the controller, always.
+        elsewhere = f", or set {option}.remote_src" if option != "lock" else ""
         raise StageError(
-            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there, or set "
-            f"{option}.remote_src. {problem}"
+            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there{elsewhere}. "
+            f"{problem}"
         ) from problem
 
 

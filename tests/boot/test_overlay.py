@@ -229,7 +229,8 @@ def test_new_partition_keeps_data_over_power_cuts(bookworm: FeatureImage, tmp_pa
 
 @pytest.mark.full
 def test_readonly_and_reset(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
-    """`rd.live.overlay.readonly` shows the data and writes nothing; `rd.live.overlay.reset` empties the store."""
+    """`rd.live.overlay.readonly` shows the data and writes nothing, `rd.overlay=none` does not even look, and
+    `rd.live.overlay.reset` empties the store."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 1024)
     options = {"image": disk, "media": "disk"}
     bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [WRITE.format("first")], **options)
@@ -239,6 +240,8 @@ def test_readonly_and_reset(bookworm: FeatureImage, tmp_path: pathlib.Path) -> N
     )["said"]
     assert said[0] == "first"
     assert status(said[2])["overlay"] == "readonly"
+    said = bookworm.boot(tmp_path, f"rd.overlay=none {NEW} {bookworm.root}", [STATUS], **options)["said"]
+    assert status(said[0])["overlay"] == "temporary"
     assert disk.read_bytes() == before, "something was written"
     said = bookworm.boot(
         tmp_path, f"{bookworm.root} {NEW} rd.live.overlay.reset", ["test -e /etc/kept; echo $?", STATUS], **options
@@ -328,7 +331,7 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
 
 @pytest.mark.full
 def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
-    """A full store shows its data, a damaged one is left alone; both boots come up and say so."""
+    """A full store shows its data, a damaged one is left alone unless a new one is asked for; all say so."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 500)
     options = {"image": disk, "media": "disk"}
     # With large blocks first; then to the last byte.
@@ -350,6 +353,9 @@ def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path)
     assert status(said[0])["overlay"] == "temporary"
     assert "is damaged" in said[1]
     assert said[2] == "running"
+    said = bookworm.boot(tmp_path, f"{bookworm.root} {NEW} rd.overlay.reset", [STATUS, HEALTH], **options)["said"]
+    assert status(said[0])["overlay"] == "persistent"
+    assert said[1] == "running"
 
 
 @pytest.mark.full

@@ -180,6 +180,32 @@ def test_locks_of_a_base_and_of_an_image_on_it(
     assert playbook.build([image], workspace, bases=[below]).changed == 0
 
 
+@pytest.mark.full
+def test_a_base_is_built_twice_and_compared_like_its_images(
+    workspace: pathlib.Path, base: dict[str, t.Any], images: list[dict[str, t.Any]]
+) -> None:
+    (workspace / "overlay").mkdir(exist_ok=True)
+    epoch = {"source_date_epoch": 1763200800}
+    again = workspace / "again"
+    declared = {
+        "live_bases": [{**base, **epoch, "name": "proven-base"}],
+        "live_images": [
+            {**image, **epoch, "name": "proven-" + image["name"], "base": "proven-base"} for image in images
+        ],
+        "live_second_workspace": str(again),
+    }
+    variables = workspace / "proven.json"
+    variables.write_text(json.dumps(declared))
+    command = [playbook.PROGRAM, str(playbook.ROOT / "playbooks/prove-reproducible.yml"), "-e", f"@{variables}"]
+    done = playbook.run(command)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.stdout.count("proven-base on localhost: The same, byte for byte: root tree, packed root.") == 1
+    for image in images:
+        said = "The same, byte for byte: root tree, kernel, initrd, packed root, ISO."
+        assert f"proven-{image['name']} on localhost: {said}" in done.stdout
+    assert list(again.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

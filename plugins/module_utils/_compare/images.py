@@ -71,7 +71,8 @@ def layers(first: str, second: str) -> list[Layer]:
         raise StageError(f"first, second: one of {first} and {second} is a directory, the other is not.")
     if not os.path.isdir(first):
         return [Layer(_kind(first), first, second)]
-    outputs = [_outputs(folder) for folder in (first, second)]
+    isos = _isos(first, second)
+    outputs = [_outputs(first, isos[0]), _outputs(second, isos[1])]
     if not any(outputs):
         return [Layer("tree", first, second)]
     for name in outputs[0]:
@@ -83,14 +84,27 @@ def layers(first: str, second: str) -> list[Layer]:
     return [Layer(name, path, outputs[1][name]) for name, path in outputs[0].items()]
 
 
-def _outputs(folder: str) -> dict[str, str]:
-    """The outputs of the role live_image in a folder."""
+def _isos(first: str, second: str) -> list[str | None]:
+    """The file names of the ISO images in two folders. Of several versions, that of the other folder's only one."""
+    found = {
+        folder: sorted(name for name in os.listdir(folder) if name.endswith(".iso") and not name.startswith("."))
+        for folder in (first, second)
+    }
+    for folder, other in ((first, second), (second, first)):
+        if len(found[folder]) > 1 and len(found[other]) == 1:
+            found[folder] = [name for name in found[folder] if name in found[other]] or found[folder]
+        if len(found[folder]) > 1:
+            raise StageError(
+                f"{folder} has several ISO images: {', '.join(found[folder])}. Name two of them in first and second."
+            )
+    return [found[folder][0] if found[folder] else None for folder in (first, second)]
+
+
+def _outputs(folder: str, iso: str | None) -> dict[str, str]:
+    """The outputs of the role live_image in a folder, with this ISO."""
     found = {name: os.path.join(folder, place) for name, place in _LAYERS}
-    isos = sorted(name for name in os.listdir(folder) if name.endswith(".iso") and not name.startswith("."))
-    if len(isos) > 1:
-        raise StageError(f"{folder} has several ISO images: {', '.join(isos)}. Name two of them in first and second.")
-    if isos:
-        found["ISO"] = os.path.join(folder, isos[0])
+    if iso is not None:
+        found["ISO"] = os.path.join(folder, iso)
     present = {name: path for name, path in found.items() if os.path.exists(path)}
     # A root tree has /boot, too, but none of the others.
     return present if {"packed root", "ISO"} & set(present) else {}

@@ -108,12 +108,12 @@ class DracutPlan:
         rivals = sorted(set(_LIVE_MODULES) & set(self.modules))
         if rivals:
             raise StageError(
-                f"modules: {', '.join(rivals)} is chosen by flags (overlay or dmsquash), not by modules: all live "
+                f"modules: {', '.join(rivals)} is chosen by flags (overlay or dmsquash), and not here: all live "
                 "modules claim root=live: and exclude each other."
             )
         both = sorted(set(self.wanted_modules()) & set(self.omit_modules))
         if both:
-            raise StageError(f"omit_modules: {', '.join(both)} is needed by this image. Leave it out of omit_modules.")
+            raise StageError(f"omit_modules: {', '.join(both)} is needed by this image. Take it out.")
         dummy, dummy2, default, (lowest, highest) = _COMPRESSORS[self.compression]
         level = default if self.compression_level is None else self.compression_level
         if not lowest <= level <= highest:
@@ -251,5 +251,5 @@ class DracutPlan:
         if drivers:
             raise StageError(
                 f"The initrd lacks the kernel driver {', '.join(drivers)}, and the kernel does not have it built in. "
-                "Correct drivers or filesystem, or choose a kernel that has it."
+                "Correct its name (or filesystem), or choose a kernel that has it."
             )

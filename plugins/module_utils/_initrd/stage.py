@@ -280,7 +280,7 @@ def _cause(output: str) -> str | None:
     missing = re.findall(r"dracut.*: (?:Module|dracut module) '([^']+)' cannot be found", output)
     if missing:
         return (
-            f"modules: dracut in the image has no module {', '.join(sorted(set(missing)))}. "
+            f"dracut in the image has no module {', '.join(sorted(set(missing)))}. "
             "Install the package that has it, or bring it with dracut_modules."
         )
     failed = re.search(r"dracut module '([^']+)' (?:will not|cannot) be installed[^\n]*", output)

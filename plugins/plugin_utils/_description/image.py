@@ -271,7 +271,14 @@ class Image:
             "p": patch,
             "v": version,
         }
-        bundle = _NAME_TAGS.sub(lambda match: tags[match.group(1)], selected.get("bundle_format") or "")
+        pattern = selected.get("bundle_format") or ""
+        if "%I" in pattern:
+            self._document.warn(
+                selected,
+                "<type bundle_format>: %I is left empty, since no bundle id is part of a description. Give bundle_name "
+                "in place of it.",
+            )
+        bundle = _NAME_TAGS.sub(lambda match: tags[match.group(1)], pattern)
         self._put("bundle_name", bundle, selected, "bundle_format")
 
     def _preferences(self, found: t.Sequence[Repository]) -> None:

@@ -117,6 +117,10 @@ def test_renamed_options_reach_their_stage() -> None:
         ({"hostname": "a_b"}, "hostname: 'a_b' is not a host name"),
         ({"compression": "zstd"}, "value of compression must be one of"),
         ({"compression_level": 99}, "compression_level"),
+        ({"initrd_compression_level": 99}, "initrd_compression_level: 99 is not a level of zstd"),
+        ({"initrd_modules": ["dmsquash-live"]}, "initrd_modules: dmsquash-live is chosen by flags"),
+        ({"initrd_omit_modules": ["live-overlay"]}, "initrd_omit_modules: live-overlay is needed"),
+        ({"displayname": " ", "timeout": -2}, "displayname ' ' must be one line of text. timeout -2"),
         ({"kernelcmdline": "root=/dev/sda1"}, "root="),
         ({"kiwi_profile": {"a b": "c"}}, "kiwi_profile: 'a b' is not the name of a shell variable"),
         ({"packages_exclude": ["bash"], "packages": ["bash"]}, "bash is in packages and in packages_exclude"),
@@ -153,6 +157,12 @@ def test_missing_source_is_refused() -> None:
     with pytest.raises(StageError, match=r"overlays\[0\]\.src: tree was not found on the controller"):
         ImageSpec({"name": "x", "release": "bookworm", "overlays": [{"src": "tree"}]}, find)
     ImageSpec({"name": "x", "release": "bookworm", "overlays": [{"src": "/tree", "remote_src": True}]}, find)
+    with pytest.raises(StageError) as caught:
+        ImageSpec({"name": "x", "release": "bookworm", "lock": "x.lock.json"}, find)
+    assert "lock.src: x.lock.json was not found on the controller. Give a path" in caught.value.message
+    assert "The playbook liveforge.images.lock makes it." in caught.value.message
+    # A lock is read on the controller.
+    assert "remote_src" not in caught.value.message
 
 
 def test_role_passes_every_option_of_every_stage_on() -> None:

@@ -149,7 +149,7 @@ live_mount_store() {
         umount -n "$live_store"
         return 1
     fi
-    if live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset; then live_empty_store; fi
+    if live_wants_reset; then live_empty_store; fi
     rm -rf "$live_upper.emptied" "$live_work.emptied"
     if ! live_has_room "$live_work"; then
         umount -n "$live_store"
@@ -188,6 +188,10 @@ live_mount_readonly_store() {
         return 1
     fi
     live_take_folders "$1" || { umount -n "$live_store"; return 1; }
+}
+
+live_wants_reset() {
+    live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset
 }
 
 # Empties the store; by renaming first, so that half an old tree is never taken for a whole one.
@@ -244,7 +248,7 @@ live_open_partition_store() {
         live_is_writable "$live_medium" || live_readonly_disk "$disk"
         live_mount_store "$device" && live_note store "$device" && return
         [ -n "$live_readonly" ] && return 1
-        live_arg_bool 0 rd.live.overlay.reset || return
+        live_wants_reset || return
         live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
         live_delete_partition "$disk" "$device" || return
     elif [ -n "$live_readonly" ]; then
@@ -432,7 +436,7 @@ live_open_file_store() {
     path=/run/overlay/isoscan/${path#/}
     [ -n "$live_readonly" ] || live_open_carrier || return
     live_open_store_file "$path" && return
-    [ -z "$live_readonly" ] && [ -f "$path" ] && live_arg_bool 0 rd.live.overlay.reset || return
+    [ -z "$live_readonly" ] && [ -f "$path" ] && live_wants_reset || return
     live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
     rm -f "$path"
     live_open_store_file "$path"
@@ -494,7 +498,7 @@ live_open_named_store() {
     live_upper=/run/overlay/place$path
     live_work=${live_upper%/*}/ovlwork
     [ -n "$live_readonly" ] || mkdir -p "$live_upper" "$live_work"
-    if [ -z "$live_readonly" ] && { live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset; }; then
+    if [ -z "$live_readonly" ] && live_wants_reset; then
         live_empty_store
     fi
     live_note store "$device:$path"
@@ -510,7 +514,7 @@ live_wanted_store() {
     place=${place%%,*}
     [ -n "$place" ] || place=$(live_arg rd.overlay=)
     case "$place" in
-        LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/*) ;;
+        LABEL=* | UUID=* | PARTUUID=* | PARTLABEL=* | /dev/* | none | None | NONE) ;;
         *) place=$(live_arg rd.live.overlay=) ;;
     esac
     case "$place" in
