@@ -39,7 +39,8 @@ options:
       - Fingerprints, by path, that the stages before returned for input artifacts. The key V(PATH#boot) stands for the
         part of a root tree that an initrd can be made from (RV(liveforge.images.live_rootfs#module:boot_fingerprint)).
       - Pass the RV(fingerprint) that stages of the same play returned, so that check mode is exact for a chain of
-        stages, and a build does not look again whether an input was changed by hand.
+        stages, and a build does not look again whether an input was changed by hand. A build refuses an input that
+        another build has made anew since.
     type: dict
     default: {}
   decide_only:

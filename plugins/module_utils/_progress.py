@@ -13,6 +13,8 @@ import socket
 import time
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._process import process_start_time
+
 
 class Progress:
     """Writes what a stage is doing, and how far it is, to one JSON file that is always whole.
@@ -32,6 +34,7 @@ class Progress:
             "step": "starting",
             "percent": None,
             "pid": os.getpid(),
+            "pid_started": process_start_time(os.getpid()),
             "host": socket.gethostname(),
             "started": time.time(),
         }

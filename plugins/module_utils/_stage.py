@@ -138,15 +138,23 @@ class StageRun:
         stage: the stage.
         force: build even when nothing changed.
         lock_timeout: seconds to wait for another build of the same output, or for builds of the inputs.
+        expected: fingerprints that the stages before gave, as for :func:`input_artifact`. A build takes no others.
         progress_file: where to report progress, or None.
     """
 
     def __init__(
-        self, stage: Stage, *, force: bool = False, lock_timeout: float = 3600, progress_file: str | None = None
+        self,
+        stage: Stage,
+        *,
+        force: bool = False,
+        lock_timeout: float = 3600,
+        expected: t.Mapping[str, str] | None = None,
+        progress_file: str | None = None,
     ) -> None:
         self.stage = stage
         self.force = force
         self.lock_timeout = lock_timeout
+        self.expected = expected or {}
         self.progress = Progress(progress_file, stage.name)
 
     def decide(self) -> Outcome:
@@ -170,6 +178,7 @@ class StageRun:
         locks = [OutputLock(path, shared=True) for path in stage.reads()] + [OutputLock(stage.output)]
         with held(locks, self.lock_timeout, self.progress.step):
             self.progress.step("comparing inputs")
+            self._require_expected()
             inputs = self._all_inputs()
             reason, changes, stamp = self._why(inputs)
             if reason is None and stamp is not None:
@@ -211,6 +220,22 @@ class StageRun:
             for path in partials:
                 remove(path)
         return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes)
+
+    def _require_expected(self) -> None:
+        """Raise StageError for an input that another build has made anew since the stage before returned."""
+        read = self.stage.reads()
+        for key, given in self.expected.items():
+            path, dummy, part = key.partition(PART)
+            stamp = Stamp.load(path)
+            now = None
+            if stamp is not None:
+                now = stamp.facts.get(f"{part}_fingerprint") if part else stamp.fingerprint
+            if path in read and now != given:
+                raise StageError(
+                    f"{path} is no longer what an earlier stage of this run made: another build has made it anew "
+                    "meanwhile. Run again, and not while the same image is built from another declaration.",
+                    path=path,
+                )
 
     def _all_inputs(self) -> dict[str, t.Any]:
         inputs = {
@@ -282,7 +307,7 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
     Args:
         path: a file or tree, made by a stage (then its stage file answers) or by hand (then it is read whole).
         predicted: fingerprints that the stages before gave, by path, or by path#part for a part of it. An artifact that
-            has it was made or looked at just now. With another one it is not built yet, as in check mode, and its
+            has it was made or looked at just now. With another one it is not built yet, as only in check mode, and its
             content unknown.
         fact: prefix of the facts ``<prefix>fingerprint`` and ``<prefix>content`` that a stage gives for a part of its
             output; default the whole output.
@@ -301,23 +326,6 @@ def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") ->
         # Changed by hand after its stage: what it holds now counts, not what was recorded.
         own["content"] = _content(path)
     return own
-
-
-def confirmed(predicted: t.Mapping[str, str]) -> dict[str, str]:
-    """Those of the fingerprints that stages before gave which artifacts have: a build takes what is there.
-
-    Args:
-        predicted: as for :func:`input_artifact`.
-    """
-    found = {}
-    for key, fingerprint_before in predicted.items():
-        path, dummy, part = key.partition(PART)
-        stamp = Stamp.load(path)
-        if stamp is not None:
-            now = stamp.facts.get(f"{part}_fingerprint") if part else stamp.fingerprint
-            if now == fingerprint_before:
-                found[key] = now
-    return found
 
 
 def _content(path: str) -> str:

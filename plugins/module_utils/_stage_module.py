@@ -14,7 +14,8 @@ import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._difference import as_diff
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
-from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun, confirmed
+from ansible_collections.liveforge.images.plugins.module_utils._process import process_start_time
+from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -42,14 +43,12 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
     only_decide = module.check_mode or module.params["decide_only"]
     try:
         _require_absolute(module.params["dest"])
-        parameters = dict(module.params)
-        if not only_decide:
-            parameters["input_fingerprints"] = confirmed(parameters["input_fingerprints"])
-        stage = make_stage(parameters)
+        stage = make_stage(dict(module.params))
         run = StageRun(
             stage,
             force=module.params["force"],
             lock_timeout=module.params["lock_timeout"],
+            expected=module.params["input_fingerprints"],
             progress_file=None if only_decide else module.params["progress_file"],
         )
         outcome = run.decide() if only_decide else run.execute()
@@ -128,12 +127,3 @@ def end_with(processes: t.Sequence[str]) -> None:
 def _is_running(process: str) -> bool:
     pid, dummy, started = process.partition(":")
     return process_start_time(int(pid)) == started
-
-
-def process_start_time(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot (proc(5), field 22 of stat); tells reused numbers apart."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            return stream.read().rpartition(")")[2].split()[19]
-    except OSError:
-        return None

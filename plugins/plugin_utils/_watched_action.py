@@ -22,7 +22,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.liveforge.images.plugins.module_utils._stage_module import process_start_time
+from ansible_collections.liveforge.images.plugins.module_utils._process import process_start_time, start_time
 
 display = Display()
 
@@ -30,6 +30,8 @@ _TIME_LIMIT = 24 * 3600
 _RECONNECT_LIMIT = 3600
 _QUIET_LIMIT = 30
 _RESULT_DELAY = 10
+# A module reports what it does within seconds; one that never did was ended before, by a restart of its host, say.
+_SILENT_LIMIT = 600
 # Seconds between two looks at a module, at most: over a network, and on the controller itself.
 _LONGEST_PAUSE = 5.0
 PAUSE_HERE = 0.5
@@ -136,17 +138,20 @@ class WatchedAction(ActionBase):
         shown = _Shown(variables.get("inventory_hostname", "localhost"))
         longest_pause = PAUSE_HERE if self._connection.transport == "local" else _LONGEST_PAUSE
         pause = 0.2
-        last_answer = last_status = time.monotonic()
+        last_answer = last_status = last_report = time.monotonic()
         while True:
             try:
                 progress, has_ended = self._look(job)
                 now = last_answer = time.monotonic()
+                if progress is not None:
+                    last_report = now
                 # async_status is a module run, so only its end or an old progress file, perhaps of a killed module, is
                 # worth asking for.
                 if has_ended or now - last_status >= _QUIET_LIMIT:
                     last_status = now
                     result = self._job_status(job, variables)
-                    if not result.get("finished") and progress is not None and not self._is_running(progress):
+                    is_lost = now - last_report > _SILENT_LIMIT if progress is None else not self._is_running(progress)
+                    if not result.get("finished") and is_lost:
                         # It may have ended between the two questions; its wrapper then still writes the result.
                         time.sleep(_RESULT_DELAY)
                         result = self._job_status(job, variables)
@@ -166,17 +171,20 @@ class WatchedAction(ActionBase):
             pause = min(longest_pause, pause * 1.5)
 
     def _is_running(self, progress: dict[str, t.Any]) -> bool:
-        """Whether the process that reports progress still exists."""
-        answer = self._low_level_execute_command(f"test -e /proc/{int(progress['pid'])} || echo gone")
-        return "gone" not in answer.get("stdout", "")
+        """Whether the process that reports progress still exists, and not another one with its number."""
+        answer = self._low_level_execute_command(f"cat /proc/{int(progress['pid'])}/stat 2>/dev/null")
+        return start_time(answer.get("stdout", "")) == progress["pid_started"]
 
-    def _lost(self, progress: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _lost(self, progress: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        where = "The module ended without a result and left no word of what it did."
+        if progress is not None:
+            where = f"{progress['stage']} ended without a result while it was at: {progress['step']}."
         return {
             "failed": True,
             "changed": False,
             "finished": True,
-            "msg": f"{progress['stage']} ended without a result while it was at: {progress['step']}. It was killed, "
-            "the host ran out of memory, or it was started anew. What was published before is untouched; run again.",
+            "msg": f"{where} It was killed, the host ran out of memory, or it was started anew. What was published "
+            "before is untouched; run again.",
         }
 
     def _look(self, job: _Job) -> tuple[dict[str, t.Any] | None, bool]:

@@ -346,15 +346,15 @@ print(json.dumps(result))
     assert not [name for name in result["left"] if name.startswith(".")]
 
 
-def test_a_build_takes_the_tree_that_is_there(workspace: pathlib.Path) -> None:
-    """A fingerprint that the stage before did not give matters to check mode alone."""
+def test_a_tree_that_another_build_made_anew_is_refused(workspace: pathlib.Path) -> None:
+    """In check mode, another fingerprint is that of the tree that would be there."""
     other = {str(workspace / "root"): "of another tree"}
-    check = pack(workspace, input_fingerprints=other, _ansible_check_mode=True)
-    assert check["changed"]
-    assert pack(workspace, input_fingerprints=other)["changed"]
-    assert not pack(workspace)["changed"]
     assert pack(workspace, input_fingerprints=other, _ansible_check_mode=True)["changed"]
-    assert not pack(workspace, input_fingerprints=other)["changed"]
+    assert pack(workspace)["changed"]
+    before = (workspace / "squashfs.img").read_bytes()
+    refused = pack(workspace, input_fingerprints=other)
+    assert refused["failed"] and "another build has made it anew meanwhile" in refused["msg"]
+    assert (workspace / "squashfs.img").read_bytes() == before
 
 
 def test_disk_that_cannot_do_is_refused_before_the_build(workspace: pathlib.Path) -> None:

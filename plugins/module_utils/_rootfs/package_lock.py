@@ -89,6 +89,12 @@ class PackageLock:
                 f"root: nothing is recorded of where the packages of {root} came from ({Stamp.path_for(packages)}). "
                 "Build it with live_rootfs; one of an earlier version needs force: true."
             )
+        tree = Stamp.load(root)
+        if tree is None or tree.facts.get("packages_content") != stamp.output["content"]:
+            raise StageError(
+                f"root: {root} was not made from the packages in {packages}, but from earlier ones: its last build "
+                "failed, or another one is running. Build it with live_rootfs again."
+            )
         archive = stamp.facts["archive"]
         if archive["unknown"]:
             raise StageError(

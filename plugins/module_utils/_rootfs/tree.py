@@ -67,7 +67,7 @@ class RootTree(Stage):
     """
 
     name = "live_rootfs"
-    format_version = 5
+    format_version = 6
 
     def __init__(
         self,
@@ -179,6 +179,7 @@ class RootTree(Stage):
             "boot_fingerprint": self._boot_fingerprint(),
             "boot_content": boot_content,
             "packaged_content": packaged,
+            "packages_content": self._packages_content(),
             **facts,
         }
 
@@ -206,6 +207,10 @@ class RootTree(Stage):
             self._note_room(work, gone)
             outcome = run.execute()
         work.run.note(f"packages: {outcome.reason}")
+
+    def _packages_content(self) -> str | None:
+        stamp = Stamp.load(self.packages.output)
+        return stamp.output["content"] if stamp is not None else None
 
     def _packages_run(self) -> StageRun:
         return StageRun(self.packages, force=self._force_packages, lock_timeout=self._lock_timeout)

@@ -142,16 +142,22 @@ def test_an_input_with_the_fingerprint_of_the_stage_before_is_not_looked_at(
     assert StageRun(Copying(middle, output)).decide().reason == "changed: source.content"
 
 
-def test_only_fingerprints_that_artifacts_have_are_confirmed(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    middle = tmp_path / "middle"
+def test_an_input_that_another_build_made_anew_is_refused(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    middle, output = tmp_path / "middle", tmp_path / "output"
     built = execute(Copying(source, middle))
     stamp = _stamp.Stamp.load(str(middle))
     assert stamp is not None
     dataclasses.replace(stamp, facts={"part_fingerprint": "p"}).save(str(middle))
     right = {str(middle): built.fingerprint, f"{middle}#part": "p"}
-    wrong = {f"{middle}#other": "p", str(source): "s", str(tmp_path / "nothing"): "n"}
-    assert _stage.confirmed({**right, **wrong}) == right
-    assert _stage.confirmed({str(middle): "another", f"{middle}#part": "q"}) == {}
+    # What a stage does not read does not matter to it.
+    StageRun(Copying(middle, output), expected={**right, str(tmp_path / "nothing"): "n"}).execute()
+    before = output.read_bytes()
+    source.write_text("another declaration")
+    execute(Copying(source, middle))
+    for wrong in ({str(middle): built.fingerprint}, {f"{middle}#part": "p"}):
+        with pytest.raises(StageError, match="middle is no longer what an earlier stage of this run made"):
+            StageRun(Copying(middle, output), expected=wrong).execute()
+    assert output.read_bytes() == before
 
 
 def test_times_do_not_count(source: pathlib.Path, output: pathlib.Path) -> None:
