@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+import uuid
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -48,7 +49,8 @@ class ActionModule(ActionBase):
 
 
 def _write(option: str, path: str, text: str) -> None:
-    partial = f"{path}.{os.getpid()}.partial"
+    # Not named by the process: containers that share the folder count their own.
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
     try:
         with open(partial, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -13,6 +13,7 @@ import re
 import shutil
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -26,6 +27,28 @@ def partial_path(output: str) -> str:
     """
     folder, name = os.path.split(output)
     return os.path.join(folder, f".{name}.partial")
+
+
+def forget_unfinished(output: str) -> None:
+    """Remove what killed builds left of outputs of the same kind beside ``output``, such as ISOs of other versions.
+
+    One whose lock is held is being built.
+    """
+    folder, own = os.path.split(output)
+    suffix = os.path.splitext(own)[1]
+    for name in os.listdir(folder) if suffix else ():
+        found = re.fullmatch(rf"\.(.+{re.escape(suffix)})\.partial(\.parts)?", name)
+        if found is None or found[1] == own:
+            continue
+        lock = OutputLock(os.path.join(folder, found[1]))
+        try:
+            lock.acquire(0, lambda dummy: None)
+        except StageError:
+            continue
+        try:
+            remove(os.path.join(folder, name))
+        finally:
+            lock.release()
 
 
 def scratch_folder(output: str, purpose: str) -> str:

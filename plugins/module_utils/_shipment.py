@@ -10,16 +10,21 @@ fingerprint does not depend on where the source lay.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
 import tarfile
+import tempfile
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
 SINGLE_FILE = "content"
+# How an archive in the making ends.
+PARTIAL = ".partial"
+_BLOCK = 1 << 20
 
 
 def describe(source: str) -> dict[str, str]:
@@ -33,11 +38,11 @@ def describe(source: str) -> dict[str, str]:
     for relative, status in walk(source):
         path = os.path.join(source, relative)
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        name = os.fsencode("/" + relative).decode("utf-8", "backslashreplace")
+        name = _shown("/" + relative)
         if stat.S_ISDIR(status.st_mode):
             entries[name] = f"{mode} directory"
         elif stat.S_ISLNK(status.st_mode):
-            entries[name] = f"link {os.fsencode(os.readlink(path)).decode('utf-8', 'backslashreplace')}"
+            entries[name] = f"link {_shown(os.readlink(path))}"
         elif stat.S_ISREG(status.st_mode):
             entries[name] = f"{mode} file {file_sha256(path)}"
         else:
@@ -45,13 +50,71 @@ def describe(source: str) -> dict[str, str]:
     return entries
 
 
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def identity(entries: t.Mapping[str, str]) -> str:
     """The name under which an archive with these entries is kept on the build host."""
     return fingerprint(dict(entries))
 
 
-def write_archive(source: str, archive: str) -> None:
-    """Pack a tree into a tar archive that depends on nothing but its content; one file is copied as it is."""
+def archive_entries(archive: str, is_tree: bool) -> dict[str, str] | None:
+    """What an archive holds, as :func:`describe` has it of its source; None when it was cut short or is damaged."""
+    if not is_tree:
+        return {SINGLE_FILE: f"file {file_sha256(archive)}"}
+    entries = {}
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                name = _shown("/" + member.name)
+                if member.isdir():
+                    entries[name] = f"{member.mode:04o} directory"
+                elif member.issym():
+                    entries[name] = f"link {_shown(member.linkname)}"
+                else:
+                    # A second name of a file is a link to the first one, with its content.
+                    entries[name] = f"{member.mode:04o} file {_sha256(tar, member)}"
+    except (tarfile.TarError, EOFError, KeyError):
+        return None
+    return entries
+
+
+def is_whole(archive: str, entries: t.Mapping[str, str]) -> bool:
+    """Whether there is this archive, with these entries: a power failure or a full disk may have cut it short."""
+    try:
+        return archive_entries(archive, SINGLE_FILE not in entries) == dict(entries)
+    except FileNotFoundError:
+        return False
+
+
+def _sha256(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    digest = hashlib.sha256()
+    stream = tar.extractfile(member)
+    if stream is not None:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_archive(source: str, archive: str, expected: str) -> None:
+    """Pack a tree into a tar archive that depends on nothing but its content; one file is copied as it is.
+
+    Args:
+        source: the tree or file.
+        archive: where to write.
+        expected: :func:`identity` of what the source was described to hold.
+
+    Raises:
+        StageError: the source holds something else by now.
+    """
+    _write_archive(source, archive)
+    found = archive_entries(archive, os.path.isdir(source))
+    if found is None or identity(found) != expected:
+        raise StageError(f"{source} was changed while it was read. Run again when nobody writes there.")
+
+
+def _write_archive(source: str, archive: str) -> None:
     if not os.path.isdir(source):
         shutil.copyfile(source, archive)
         return
@@ -69,11 +132,17 @@ def write_archive(source: str, archive: str) -> None:
 
 def place_archive(source: str, archive: str) -> None:
     """Give the archive of a tree or file its place on this host, whole or not at all; only its owner can read it."""
-    os.makedirs(os.path.dirname(archive), mode=0o700, exist_ok=True)
-    partial = archive + ".partial"
-    write_archive(source, partial)
-    os.chmod(partial, 0o600)
-    os.replace(partial, archive)
+    folder, name = os.path.split(archive)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    # Whoever brings archives holds no lock yet, so two runs may be at the same one.
+    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=PARTIAL, dir=folder)
+    os.close(descriptor)
+    try:
+        write_archive(source, partial, name)
+        os.replace(partial, archive)
+    except BaseException:
+        os.unlink(partial)
+        raise
 
 
 def archive_path(dest: str, archive_identity: str) -> str:

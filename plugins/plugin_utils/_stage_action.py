@@ -38,6 +38,10 @@ _LIVE_OVERLAY = os.path.join("roles", "live_image", "files", "dracut", "90live-o
 _KIWI_FUNCTIONS = os.path.join("roles", "live_image", "files", "kiwi", "kconfig.sh")
 
 
+# A build of the same output that was under way removes inputs that are not its own when it ends.
+_SHIPMENTS = 3
+
+
 class StageAction(WatchedAction):
     """Runs one stage module: describes and ships what lies on the controller, and starts a build only when needed."""
 
@@ -69,7 +73,9 @@ class StageAction(WatchedAction):
             self._ship(arguments["dest"], sources, variables)
             return self._start(arguments, variables)
         result = self.run_watched(arguments, variables)
-        if result.get("failed") and result.get("missing_inputs"):
+        for dummy in range(_SHIPMENTS):
+            if not (result.get("failed") and result.get("missing_inputs")):
+                break
             self._ship(arguments["dest"], sources, variables, result["missing_inputs"])
             result = self.run_watched(arguments, variables)
         return result
@@ -164,15 +170,17 @@ class StageAction(WatchedAction):
             try:
                 for identity in identities:
                     _shipment.place_archive(sources[identity], _shipment.archive_path(dest, identity))
-            except OSError as problem:
+            except (OSError, StageError) as problem:
                 raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
             return
         folder = tempfile.mkdtemp(prefix="liveforge-")
         try:
             for identity in identities:
                 archive = os.path.join(folder, identity)
-                _shipment.write_archive(sources[identity], archive)
+                _shipment.write_archive(sources[identity], archive, identity)
                 self._copy(archive, _shipment.archive_path(dest, identity), variables)
+        except StageError as problem:
+            raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
         finally:
             shutil.rmtree(folder)
 

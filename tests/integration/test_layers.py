@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -251,6 +252,24 @@ def test_space_for_the_packages_of_a_layer_is_what_apt_says(first: playbook.Run,
     assert result["failed"]
     assert f"Not enough space in {small} for the packages as large as apt says" in result["msg"], result
     assert result["needed"] > 400_000_000
+
+
+def test_damaged_lists_are_read_again_for_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:
+    """The mirror has nothing newer, so apt would stay with what is in the cache."""
+    cache = workspace / "damaged-cache"
+    cache.mkdir()
+    subprocess.run(["cp", "-a", "/var/cache/liveforge/lists", str(cache)], check=True)
+    release = next((cache / "lists").glob("*_bookworm_InRelease"))
+    status = release.stat()
+    release.write_bytes(release.read_bytes().replace(b"Suite: ", b"Suite:  "))
+    os.utime(release, ns=(status.st_atime_ns, status.st_mtime_ns))
+    dest = workspace / "damaged-lists/rootfs"
+    options = {"dest": str(dest), "base": str(workspace / "base/rootfs"), "release": "bookworm", "packages": ["tree"]}
+    result = playbook.module("live_rootfs", {**options, "cache": str(cache)}, workspace)
+    assert not result.get("failed"), result
+    said = dest.with_name("rootfs.packages.tar.zst.log").read_text()
+    assert "reading all package lists from the mirror, in place of those in the cache" in said
+    assert b"Suite:  " not in release.read_bytes()
 
 
 def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:

@@ -36,7 +36,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.options impo
 from ansible_collections.liveforge.images.plugins.module_utils._iso.parts import Parts, Scratch
 from ansible_collections.liveforge.images.plugins.module_utils._iso.verify import ExpectedFile, require, require_menus
 from ansible_collections.liveforge.images.plugins.module_utils._layers import require_same_base, whole_tree
-from ansible_collections.liveforge.images.plugins.module_utils._publish import flush, remove
+from ansible_collections.liveforge.images.plugins.module_utils._publish import flush, forget_unfinished, remove
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -212,6 +212,7 @@ class LiveIsoStage(Stage):
             source.require()
         for tool in self._tools():
             find_tool(tool)
+        forget_unfinished(self.output)
         size = sum(os.path.getsize(path) for path in self._large_files().values())
         require_space(os.path.dirname(self.output), size + _OVERHEAD, "the ISO")
 

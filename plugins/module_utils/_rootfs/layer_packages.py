@@ -18,7 +18,10 @@ from ansible_collections.liveforge.images.plugins.module_utils._publish import r
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import (
+    PackageCache,
+    lists_are_at_fault,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.packages import (
     InstallProgress,
@@ -200,12 +203,7 @@ class LayerPackages(Stage):
         progress = InstallProgress(work.progress).line
         hint = self._cause
         work.progress.step("reading package lists")
-        work.run.run(
-            ["apt-get", "--error-on=any", "update"],
-            task="reading package lists",
-            extra_environment=outside,
-            hint=hint,
-        )
+        self._read_lists(work, lists, outside)
         install = ["install", "--yes", "--option=Dpkg::Use-Pty=0", *names]
         listing = work.run.run(
             ["apt-get", "--quiet", "--option=Acquire::ForceHash=SHA256", "--print-uris", *install],
@@ -250,6 +248,27 @@ class LayerPackages(Stage):
             return {"declared": self._declared(), **record.facts()}
         self.lock.check_installed(record.installed())
         return self.lock.facts()
+
+    def _read_lists(self, work: Work, lists: str, outside: t.Mapping[str, str]) -> None:
+        def update() -> None:
+            work.run.run(
+                ["apt-get", "--error-on=any", "update"],
+                task="reading package lists",
+                extra_environment=outside,
+                hint=self._cause,
+            )
+
+        try:
+            update()
+        except StageError as problem:
+            taken = [entry.path for entry in os.scandir(lists) if entry.is_file()]
+            if not taken or not lists_are_at_fault(problem.details.get("output", "")):
+                raise
+            # What the cache had may be the reason.
+            work.run.note("reading all package lists from the mirror, in place of those in the cache")
+            for path in taken:
+                os.unlink(path)
+            update()
 
     def _write_configuration(self, folder: str, locked: LockedRepository | None) -> None:
         if locked is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import filecmp
 import os
 import re
 import shlex
@@ -29,6 +30,8 @@ _PARTIAL = re.compile(r"\..*\.partial\Z")
 # A copy into the cache takes seconds; one as old as this belongs to a build that was killed.
 _STALE_SECONDS = 86400
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+# What apt says of lists that are not what somebody signed: extended regular expressions of grep(1), and of Python.
+_LISTS_AT_FAULT = "GPG|signature|signed|hash sum|parse|clearsign"
 _AGES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 # The packages are installed, and then packed, which makes about a quarter of them.
@@ -46,7 +49,7 @@ said=$damaged.update
 if ! apt-get update --error-on=any >"$said" 2>&1; then
     cat "$said"
     # What the cache has may be the reason.
-    grep -Eqi 'GPG|signature|signed|hash sum|parse|clearsign' "$said" || exit 1
+    grep -Eqi '@LISTS_AT_FAULT@' "$said" || exit 1
     find "$root/var/lib/apt/lists" -type f -delete
     apt-get update --error-on=any || exit
 fi
@@ -94,7 +97,12 @@ while read -r digest name; do
         rm -f "$archives/$name" "$cache/$name"
     fi
 done
-"""
+""".replace("@LISTS_AT_FAULT@", _LISTS_AT_FAULT)
+
+
+def lists_are_at_fault(said: str) -> bool:
+    """Whether apt could not read package lists because of what they hold, by what it said."""
+    return re.search(_LISTS_AT_FAULT, said, re.IGNORECASE) is not None
 
 
 def size_option(option: str, text: str | None) -> int | None:
@@ -228,7 +236,7 @@ class PackageCache:
                 _mark(os.path.join(self.archives, name))
         for name in _files(lists) if lists is not None else ():
             new, old = os.path.join(str(lists), name), os.path.join(self.lists, name)
-            if name != "lock" and not _mtime(old) >= os.path.getmtime(new):
+            if name != "lock" and not _mtime(old) > os.path.getmtime(new) and not _are_same(new, old):
                 _copy(new, old)
                 _mark(old)
 
@@ -451,6 +459,13 @@ def _mtime(path: str) -> float:
         return os.path.getmtime(path)
     except FileNotFoundError:
         return 0
+
+
+def _are_same(first: str, second: str) -> bool:
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def _taken(path: str, copy: str) -> str:

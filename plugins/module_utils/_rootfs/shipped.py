@@ -6,12 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils import _shipment
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+
+# Bringing an archive takes minutes at most.
+_STALE_SECONDS = 86400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +60,11 @@ class Shipped:
         return cls(option, entries, identity, _shipment.archive_path(dest, identity), source)
 
     def open(self) -> str:
-        """Path of the archive; makes it first for a source on this host."""
-        if self.source is not None and not os.path.exists(self.archive):
+        """Path of the archive; makes it first for a source on this host.
+
+        One from the controller was looked at by :func:`require_archives`.
+        """
+        if self.source is not None and not _shipment.is_whole(self.archive, self.entries):
             _shipment.place_archive(self.source, self.archive)
         return self.archive
 
@@ -69,8 +77,11 @@ class Shipped:
 
 
 def require_archives(shipped: t.Iterable[Shipped]) -> None:
-    """Raise StageError with ``missing_inputs`` (identities) when archives have not been copied to this host yet."""
-    missing = sorted({item.identity for item in shipped if item.source is None and not os.path.exists(item.archive)})
+    """Raise StageError with ``missing_inputs`` (identities) when archives are not on this host yet, or not whole."""
+    from_controller = {item.identity: item for item in shipped if item.source is None}
+    missing = sorted(
+        name for name, item in from_controller.items() if not _shipment.is_whole(item.archive, item.entries)
+    )
     if missing:
         raise StageError(
             "Inputs of this stage have not been copied to the build host. The action plugin of the module does that; "
@@ -80,11 +91,15 @@ def require_archives(shipped: t.Iterable[Shipped]) -> None:
 
 
 def forget_others(dest: str, shipped: t.Iterable[Shipped]) -> None:
-    """Remove archives beside ``dest`` that no longer belong to any input."""
+    """Remove archives beside ``dest`` that no longer belong to any input, and what killed builds left half written."""
     folder = dest + ".inputs"
     if not os.path.isdir(folder):
         return
     wanted = {os.path.basename(item.archive) for item in shipped}
     for name in os.listdir(folder):
-        if name not in wanted:
-            os.unlink(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        # Another run may be bringing its own meanwhile, and may remove what it does not need as this one does.
+        with contextlib.suppress(FileNotFoundError):
+            is_young = time.time() - os.lstat(path).st_ctime < _STALE_SECONDS
+            if name not in wanted and not (name.endswith(_shipment.PARTIAL) and is_young):
+                os.unlink(path)

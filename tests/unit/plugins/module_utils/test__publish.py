@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.liveforge.images.plugins.module_utils import _publish
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock
 
 
 def make(path: pathlib.Path, kind: str, text: str) -> None:
@@ -110,6 +111,23 @@ def test_a_discarded_output_is_never_half_there(
     with contextlib.suppress(SystemExit):
         _publish.discard(str(tmp_path / "output"))
     assert not (tmp_path / "output").exists()
+
+
+def test_what_killed_builds_of_other_versions_left_is_removed(tmp_path: pathlib.Path) -> None:
+    for name in (".a-1.iso.partial", ".a-2.iso.partial", ".a-3.iso.partial", ".rootfs.partial", "a-1.iso"):
+        make(tmp_path / name, "file", "half")
+    for name in (".a-1.iso.partial.parts", ".a-2.iso.partial.parts"):
+        make(tmp_path / name, "tree", "half")
+    # Being built now, by somebody else and by the caller.
+    lock = OutputLock(str(tmp_path / "a-2.iso"))
+    lock.acquire(0, print)
+    _publish.forget_unfinished(str(tmp_path / "a-3.iso"))
+    left = sorted(name for name in os.listdir(tmp_path) if not name.endswith(".lock"))
+    kept = [".a-2.iso.partial", ".a-2.iso.partial.parts", ".a-3.iso.partial", ".rootfs.partial", "a-1.iso"]
+    assert left == kept
+    lock.release()
+    _publish.forget_unfinished(str(tmp_path / "without-suffix"))
+    assert sorted(name for name in os.listdir(tmp_path) if not name.endswith(".lock")) == kept
 
 
 def test_mount_points_are_found() -> None:

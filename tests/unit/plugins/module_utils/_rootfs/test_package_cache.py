@@ -184,6 +184,23 @@ def test_what_a_build_downloads_counts_as_used(cache: PackageCache, tmp_path: pa
     assert [os.path.basename(item.path) for item in entries(cache.folder)] == ["old_1_all.deb", "new_1_all.deb"]
 
 
+def test_a_list_as_old_as_the_right_one_is_replaced(cache: PackageCache, tmp_path: pathlib.Path) -> None:
+    """A damaged one keeps the time of the mirror."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name, kept, new, age in (
+        ("damaged", "wrong", "right", 1),
+        ("newer", "right", "older", 2),
+        ("same", "=", "=", 1),
+    ):
+        for path, text, time_ in ((lists / name, new, 1), (pathlib.Path(cache.lists) / name, kept, age)):
+            path.write_text(text)
+            os.utime(path, (time_, time_))
+    cache.keep(str(tmp_path / "none"), str(lists))
+    found = {path.name: path.read_text() for path in pathlib.Path(cache.lists).iterdir()}
+    assert found == {"damaged": "right", "newer": "right", "same": "="}
+
+
 LISTING = """\
 'http://mirror/pool/new_1_all.deb' new_1_all.deb 1000 SHA256:{digest}
 'http://mirror/pool/old_1_all.deb' old_1_all.deb 500 SHA256:{digest}
