@@ -22,8 +22,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import fi
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
 SINGLE_FILE = "content"
-# How an archive in the making ends.
-PARTIAL = ".partial"
 _BLOCK = 1 << 20
 
 
@@ -63,7 +61,9 @@ def archive_entries(archive: str, is_tree: bool) -> dict[str, str] | None:
     """What an archive holds, as :func:`describe` has it of its source; None when it was cut short or is damaged."""
     if not is_tree:
         return {SINGLE_FILE: f"file {file_sha256(archive)}"}
-    entries = {}
+    entries: dict[str, str] = {}
+    # Of the contents, by name in the archive.
+    digests: dict[str, str] = {}
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
@@ -73,8 +73,10 @@ def archive_entries(archive: str, is_tree: bool) -> dict[str, str] | None:
                 elif member.issym():
                     entries[name] = f"link {_shown(member.linkname)}"
                 else:
-                    # A second name of a file is a link to the first one, with its content.
-                    entries[name] = f"{member.mode:04o} file {_sha256(tar, member)}"
+                    # A second name of a file is a link to the first one, which comes before.
+                    digest = digests[member.linkname] if member.islnk() else _sha256(tar, member)
+                    digests[member.name] = digest
+                    entries[name] = f"{member.mode:04o} file {digest}"
     except (tarfile.TarError, EOFError, KeyError):
         return None
     return entries
@@ -135,7 +137,7 @@ def place_archive(source: str, archive: str) -> None:
     folder, name = os.path.split(archive)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     # Whoever brings archives holds no lock yet, so two runs may be at the same one.
-    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=PARTIAL, dir=folder)
+    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
     os.close(descriptor)
     try:
         write_archive(source, partial, name)

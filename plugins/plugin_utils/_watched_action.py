@@ -193,8 +193,10 @@ class WatchedAction(ActionBase):
         answer = self._low_level_execute_command(
             f"cat {progress_file} 2>/dev/null; echo; head -c {len(_JOB_RUNS)} {job_file} 2>/dev/null; echo"
         )
-        reported, dummy, head = answer.get("stdout", "").partition("\n")
-        return _progress(reported), head.strip() != _JOB_RUNS
+        # Some shells say something of their own first.
+        lines = answer.get("stdout", "").splitlines()
+        reported = next(filter(None, map(_progress, lines)), None)
+        return reported, _JOB_RUNS not in map(str.strip, lines)
 
     def _remove(self, *paths: str) -> None:
         self._low_level_execute_command(f"rm -f {' '.join(map(self._connection._shell.quote, paths))}")
@@ -233,9 +235,10 @@ class _Job:
 
 def _progress(reported: str) -> dict[str, t.Any] | None:
     try:
-        return t.cast("dict[str, t.Any]", json.loads(reported))
+        found = json.loads(reported)
     except ValueError:
         return None
+    return found if isinstance(found, dict) and "pid_started" in found else None
 
 
 def _show_file(progress_file: str, shown: _Shown) -> None:

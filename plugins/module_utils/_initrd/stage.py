@@ -67,7 +67,7 @@ class Initrd(Stage):
     """
 
     name = "live_dracut"
-    format_version = 3
+    format_version = 4
 
     def __init__(
         self,

@@ -52,6 +52,8 @@ def run_boot_module(module: AnsibleModule) -> t.NoReturn:
     report = BootReport()
     problem_message = None
     if not module.check_mode:
+        # Its first line may take the machine long.
+        progress.step("switching the machine on")
         try:
             problem_message = _boot(program, machine, plan, options, module.tmpdir, report, progress)
         finally:

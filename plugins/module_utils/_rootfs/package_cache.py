@@ -264,6 +264,7 @@ class PackageCache:
         """A shell command for mmdebstrap's hooks that keeps the packages of the tree. One gets its name when whole."""
         archives = shlex.quote(self.archives)
         return (
+            f"mkdir -p {archives}; "
             f'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; name=${{deb##*/}}; '
             f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
             f"{{ {_copy_whole(archives)}; }}; done"
@@ -273,6 +274,7 @@ class PackageCache:
         """A shell command for mmdebstrap's hooks that keeps the package lists of the tree, unless there are newer."""
         lists = shlex.quote(self.lists)
         return (
+            f"mkdir -p {lists}; "
             'for deb in $(find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock); do name=${deb##*/}; '
             f'[ {lists}/"$name" -nt "$deb" ] || cmp -s "$deb" {lists}/"$name" || '
             f"{{ {_copy_whole(lists)}; }}; done"
@@ -296,17 +298,18 @@ class PackageCache:
                 _mark(os.path.join(self.lists, name))
 
     def hold_limit(self, note: t.Callable[[str], None]) -> None:
-        """Remove what was not used for longest while there is more than the limit; ``note`` takes a word about it."""
-        if self._max_size is None:
-            return
+        """Remove what was not used for longest while there is more than the limit; ``note`` takes a word about it.
+
+        Copies that killed builds left half made go without a limit, too.
+        """
         try:
             found = entries(self.folder)
             gone = prune(prunable(found, max_size=self._max_size, max_age=None, keep=0, now=time.time()))
         except OSError as problem:
             # The packages are installed: no reason to end a build.
-            note(f"The cache is larger than it may be, since nothing can be removed from it: {problem}")
+            note(f"Nothing can be removed from the cache: {problem}")
             return
-        if gone:
+        if gone and self._max_size is not None:
             note(
                 f"{len(gone)} files ({sum(entry.size for entry in gone) / 1e6:.0f} MB) that were not used for longest "
                 f"went out of the cache, which may have {self._max_size / 1e6:.0f} MB"
@@ -430,19 +433,20 @@ def _link_or_copy(source: str, target: str) -> bool:
 def _copy(source: str, target: str) -> bool:
     """Copy a file, which gets its name only when it is whole; returns whether there is one."""
     folder, name = os.path.split(target)
-    # Not named by the process, since builds in several containers may share a cache.
-    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
-    os.close(descriptor)
-    try:
-        shutil.copy2(source, partial)
-        os.replace(partial, target)
-    except FileNotFoundError:
-        os.unlink(partial)
-        return False
-    except BaseException:
-        os.unlink(partial)
-        raise
-    return True
+    with contextlib.suppress(FileNotFoundError):
+        # Not named by the process, since builds in several containers may share a cache.
+        descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
+        os.close(descriptor)
+        try:
+            shutil.copy2(source, partial)
+            os.replace(partial, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)
+            raise
+        return True
+    # The source is gone, or the cache.
+    return False
 
 
 def _files(folder: str) -> list[str]:

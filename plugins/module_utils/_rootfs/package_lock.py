@@ -93,7 +93,7 @@ class PackageLock:
         if tree is None or tree.facts.get("packages_content") != stamp.output["content"]:
             raise StageError(
                 f"root: {root} was not made from the packages in {packages}, but from earlier ones: its last build "
-                "failed, or another one is running. Build it with live_rootfs again."
+                "failed, or another one is running. Build it with live_rootfs again, with force: true."
             )
         archive = stamp.facts["archive"]
         if archive["unknown"]:

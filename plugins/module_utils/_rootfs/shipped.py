@@ -84,8 +84,8 @@ def require_archives(shipped: t.Iterable[Shipped]) -> None:
     )
     if missing:
         raise StageError(
-            "Inputs of this stage have not been copied to the build host. The action plugin of the module does that; "
-            "call the module by its full name, such as liveforge.images.live_rootfs.",
+            "Inputs of this stage are not on the build host. Its action plugin copies them there: call the module by "
+            "its full name, such as liveforge.images.live_rootfs. Another run may have removed them: then run again.",
             missing_inputs=missing,
         )
 
@@ -101,5 +101,5 @@ def forget_others(dest: str, shipped: t.Iterable[Shipped]) -> None:
         # Another run may be bringing its own meanwhile, and may remove what it does not need as this one does.
         with contextlib.suppress(FileNotFoundError):
             is_young = time.time() - os.lstat(path).st_ctime < _STALE_SECONDS
-            if name not in wanted and not (name.endswith(_shipment.PARTIAL) and is_young):
+            if name not in wanted and not (name.startswith(".") and is_young):
                 os.unlink(path)

@@ -45,7 +45,7 @@ def test_archives_of_nobody_go_and_those_of_another_run_that_is_bringing_its_own
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = brought(tmp_path, "one"), brought(tmp_path, "two")
-    partial = pathlib.Path(one.archive).with_name(f".{one.identity}.x7f{_shipment.PARTIAL}")
+    partial = pathlib.Path(one.archive).with_name(f".{one.identity}.x7f.partial")
     partial.write_bytes(b"half")
     forget_others(str(tmp_path / "rootfs"), [one])
     assert pathlib.Path(one.archive).exists() and partial.exists()
