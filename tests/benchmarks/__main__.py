@@ -29,8 +29,8 @@ PAGE = playbook.ROOT / "docs" / "how-fast.md"
 FAMILIES: tuple[type[Tool], ...] = (NewestKiwi, DebianKiwi, LiveBuild, Liveforge)
 # The figures that goals are set for. The slowest builds are made only where they are needed.
 REDUCED = (
-    "kiwi-newest-zstd:cold+file+cmdline,kiwi-newest-xz:cold,"
-    "liveforge:cold+unchanged+file+cmdline,liveforge-base:cold+unchanged+file+cmdline"
+    "kiwi-newest-zstd:cold+unchanged+file+cmdline,kiwi-newest-tuned:cold+file+cmdline,kiwi-newest-xz:cold,"
+    "liveforge:cold+unchanged+file+cmdline,liveforge-base:cold+unchanged+file+cmdline,liveforge-smallest:cold"
 )
 
 
@@ -117,6 +117,8 @@ def chosen(
     for item in names:
         name, dummy, own = item.strip().partition(":")
         tool = tool_of(name, work)
+        if tool.name in [other.name for other, dummy in found]:
+            raise ValueError(f"{name} is named twice; give its scenarios together, such as {name}:cold+file.")
         wanted = own.split("+") if own else (default_scenarios.split(",") if default_scenarios else None)
         found.append((tool, tool.scenarios if wanted is None else scenarios_of(wanted, tool)))
     return found
@@ -181,6 +183,8 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--runs", str(options.runs)]
     if options.skip_boot:
         words.append("--skip-boot")
+    if options.accelerator != "tcg":
+        words += ["--accelerator", options.accelerator]
     return " ".join(words)
 
 

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import typing as t
 
 import playbook
+from benchmarks.description import Description
 
 USER = "live"
 
@@ -23,7 +25,7 @@ class Image:
         size: bytes.
         sha256: digest of the file.
         initrd_size: bytes of the initrd that its menu loads, or None when the menu could not be read.
-        kernel_command_line: of the entry that starts by itself.
+        kernel_command_line: of the first entry of its menu, or None when that could not be read.
     """
 
     size: int
@@ -39,7 +41,7 @@ class Boot:
     Attributes:
         seconds: from power on to the login prompt.
         shell: from power on to a shell after logging in.
-        root: what is mounted as root, as a proof that somebody looked from inside.
+        root: what is mounted as root.
         accelerator: what ran the guest's instructions.
     """
 
@@ -64,12 +66,15 @@ def inspect(path: pathlib.Path, folder: pathlib.Path) -> Image:
     return Image(iso["size"], iso["sha256"], initrd.get("size"), first.get("kernel_command_line"))
 
 
-def boot(path: pathlib.Path, folder: pathlib.Path, accelerator: str) -> Boot:
-    """Boot an ISO with live_boot as a CD in a machine with BIOS, log in and shut it down.
+def boot(path: pathlib.Path, folder: pathlib.Path, accelerator: str, description: Description) -> Boot:
+    """Boot an ISO with live_boot as a CD in a machine with BIOS, log in, look for what was declared, shut it down.
 
     Raises:
-        BootFailed: there was no login.
+        BootFailed: there was no login, or the system is not the one that the description declares.
     """
+    # What was written before must not be waited for by this boot.
+    os.sync()
+    packages = sorted({*description.packages, "openssh-server"})
     result = playbook.module(
         "live_boot",
         {
@@ -77,7 +82,12 @@ def boot(path: pathlib.Path, folder: pathlib.Path, accelerator: str) -> Boot:
             "accelerator": accelerator,
             "expect": [{"name": "login prompt", "pattern": r"login: ?$", "timeout": 900}],
             "login": {"user": USER, "password": playbook.PASSWORD},
-            "commands": ["findmnt -no SOURCE,FSTYPE /"],
+            "commands": [
+                "findmnt -no SOURCE,FSTYPE /",
+                "cat /etc/motd",
+                "cat /proc/cmdline",
+                f"dpkg-query --show --showformat='${{db:Status-Status}} ' {' '.join(packages)}",
+            ],
             "timeout": 1500,
             "console_log": str(folder / "console.log"),
         },
@@ -86,7 +96,14 @@ def boot(path: pathlib.Path, folder: pathlib.Path, accelerator: str) -> Boot:
     if result.get("failed"):
         raise BootFailed(f"{result['msg']}\n{_tail(result)}")
     milestones = result["milestones"]
-    root = " ".join(result["commands"][0]["stdout"].split())
+    root, message, command_line, installed = (" ".join(item["stdout"].split()) for item in result["commands"])
+    wanted = description.kernel_parameters().split()
+    if message != description.message:
+        raise BootFailed(f"/etc/motd is {message!r}, not {description.message!r}.")
+    if not set(wanted) <= set(command_line.split()):
+        raise BootFailed(f"The kernel command line is {command_line!r}, without all of {' '.join(wanted)}.")
+    if installed.split() != ["installed"] * len(packages):
+        raise BootFailed(f"Not all of {', '.join(packages)} are installed: {installed}.")
     return Boot(milestones["login prompt"], milestones["shell"], root, result["accelerator"])
 
 

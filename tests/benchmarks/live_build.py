@@ -88,7 +88,8 @@ class LiveBuild(Tool):
             "--apt-recommends", "false", "--apt-indices", "false",
             "--firmware-chroot", "false", "--firmware-binary", "false",
             "--debian-installer", "none", "--memtest", "none", "--source", "false", "--win32-loader", "false",
-            "--binary-image", "iso-hybrid", "--bootloaders", "grub-pc grub-efi",
+            # Nobody else makes files for downloads in parts.
+            "--binary-image", "iso-hybrid", "--bootloaders", "grub-pc grub-efi", "--zsync", "false",
             "--chroot-squashfs-compression-type", self.variant,
             "--bootappend-live", f"boot=live {description.kernel_parameters()}",
             "--iso-volume", "BENCHMARK",
@@ -106,6 +107,9 @@ class LiveBuild(Tool):
         overlay = config / "includes.chroot"
         shutil.copytree(SOURCE / "root", overlay, dirs_exist_ok=True)
         (overlay / "etc/motd").write_text(f"{description.message}\n")
+        # It relies on live-config for new keys. All but liveforge keep those that were made with the image.
+        for hook in (config / "hooks/normal").glob("*-remove-openssh-server-host-keys.hook.chroot"):
+            hook.unlink()
         hook = config / "hooks/normal/0100-user.hook.chroot"
         hook.write_text(_ADD_USER.format(password=description.password()))
         hook.chmod(0o755)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import typing as t
 
@@ -35,6 +36,16 @@ _BASE = [
 ]
 
 
+def _commit() -> str:
+    """The commit that is measured, where this is a clone, such as `` (0a83b52)``; ``-dirty`` with changes in it."""
+    command = ["git", "-C", str(playbook.ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return f" ({done.stdout.strip()})" if done.returncode == 0 else ""
+
+
 class Liveforge(Tool):
     """Reads the KIWI description as it is. Its own compression is used instead of the xz that KIWI defaults to.
 
@@ -57,7 +68,7 @@ class Liveforge(Tool):
             raise Unavailable(f"{self._ansible()} is missing; run scripts/environment test")
         for line in (playbook.ROOT / "galaxy.yml").read_text().splitlines():
             if line.startswith("version:"):
-                return line.split()[1]
+                return f"{line.split()[1]}{_commit()}"
         raise Unavailable("galaxy.yml names no version")
 
     def start_cold(self) -> None:

@@ -27,6 +27,8 @@ _NAMESPACE = ["unshare", "--mount", "--propagation", "private", "--"]
 _OWN_VAR_TMP = 'mount --bind "$1" /var/tmp && shift && exec "$@"'
 # Share of the processors that others may use before a build starts.
 _QUIET = 0.05
+# After these there must be another image.
+_CHANGING = (scenarios.FILE, scenarios.PACKAGE, scenarios.COMMAND_LINE)
 FORMAT = 1
 
 
@@ -126,7 +128,7 @@ class Session:
             warming.cache.mkdir(parents=True, exist_ok=True)
             run = self._build(warming, scenarios.COLD, wanted, mirror, 0)
             if run["failure"] is None:
-                self._look(warming, scenarios.COLD, 0, run)
+                self._look(warming, scenarios.COLD, 0, run, wanted)
             self.document["warming"].append(run)
             warming.clear()
             if run["failure"] is not None:
@@ -149,7 +151,7 @@ class Session:
                 description = description.changed(scenario, f"round-{number}")
                 run = self._build(tool, scenario, description, mirror, number)
                 if run["failure"] is None:
-                    self._look(tool, scenario, number, run)
+                    self._look(tool, scenario, number, run, description)
                 self.document["runs"].append(run)
                 self._write()
                 if run["failure"] is not None:
@@ -198,7 +200,9 @@ class Session:
         kept.write_bytes(log.read_bytes())
         return kept.name
 
-    def _look(self, tool: Tool, scenario: Scenario, number: int, run: dict[str, t.Any]) -> None:
+    def _look(
+        self, tool: Tool, scenario: Scenario, number: int, run: dict[str, t.Any], description: Description
+    ) -> None:
         """Read the image, and boot it: each cold one, and of the others one for each scenario, since they are alike."""
         with tempfile.TemporaryDirectory(dir=self.plan.work) as scratch:
             folder = pathlib.Path(scratch)
@@ -206,10 +210,13 @@ class Session:
                 image = boots.inspect(tool.iso(), folder)
                 run.update({"iso_size": image.size, "iso_sha256": image.sha256, "initrd_size": image.initrd_size})
                 run["kernel_command_line"] = image.kernel_command_line
-                if not self._is_to_boot(tool, scenario, number, image.sha256):
+                same = self._is_the_last_one(tool, number, image.sha256)
+                if same and scenario in _CHANGING:
+                    raise RuntimeError("it is the image of the build before, although something else was declared")
+                if self.plan.accelerator is None or not (scenario == scenarios.COLD or (number == 1 and not same)):
                     return
                 run["busy_before_boot"] = round(measuring.wait_until_quiet(_QUIET, self.plan.quiet_seconds), 3)
-                booted = boots.boot(tool.iso(), folder, t.cast("str", self.plan.accelerator))
+                booted = boots.boot(tool.iso(), folder, self.plan.accelerator, description)
             except (boots.BootFailed, RuntimeError) as problem:
                 run["failure"] = f"the image was built, but: {problem}"
                 _say(f"  FAILED: {run['failure']}")
@@ -217,15 +224,12 @@ class Session:
         run.update({"boot_seconds": booted.seconds, "boot": dataclasses.asdict(booted)})
         _say(f"  boots in {booted.seconds:.1f} s ({booted.accelerator}); root is {booted.root}")
 
-    def _is_to_boot(self, tool: Tool, scenario: Scenario, number: int, sha256: str) -> bool:
-        """Cold images are booted in each round, for the time; others in the first, unless it is the same file again."""
-        if self.plan.accelerator is None:
-            return False
-        same = any(
+    def _is_the_last_one(self, tool: Tool, number: int, sha256: str) -> bool:
+        """Whether an image is one that the tool has made in this round already."""
+        return any(
             run["tool"] == tool.name and run["round"] == number and run.get("iso_sha256") == sha256
             for run in self.document["runs"]
         )
-        return scenario == scenarios.COLD or (number == 1 and not same)
 
     def _give_up(self, tool: Tool, reason: str) -> None:
         self.document["unavailable"][tool.name] = reason

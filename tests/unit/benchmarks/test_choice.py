@@ -65,6 +65,7 @@ def test_all_tools_by_default(tmp_path: pathlib.Path) -> None:
     assert {tool.name for tool, dummy in command.chosen(None, None, tmp_path)} == {
         "kiwi-newest-xz",
         "kiwi-newest-zstd",
+        "kiwi-newest-tuned",
         "kiwi-debian-xz",
         "kiwi-debian-zstd",
         "live-build-xz",
@@ -82,6 +83,7 @@ def test_all_tools_by_default(tmp_path: pathlib.Path) -> None:
         ("liveforg", None, "no tool 'liveforg'; the tools are kiwi-newest-xz"),
         ("liveforge:hot", None, "liveforge has no scenario 'hot'; it has cold"),
         ("liveforge", "warm", "liveforge has no scenario 'warm'; it has cold"),
+        ("liveforge:cold,liveforge:file", None, "liveforge is named twice; give its scenarios together"),
     ],
 )
 def test_unknown_names_are_refused(tools: str, names: str | None, message: str, tmp_path: pathlib.Path) -> None:
@@ -97,6 +99,7 @@ def test_flags_are_those_of_the_description_and_of_tools_that_have_them(tmp_path
     assert "dracut-live" not in Description().package_names()
     tools = dict(command.chosen(None, "cold", tmp_path))
     assert [tool.name for tool in tools if "dmsquash" not in tool.flags] == [
+        "kiwi-newest-tuned",
         "live-build-xz",
         "live-build-zstd",
         "liveforge-base",

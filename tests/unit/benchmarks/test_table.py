@@ -83,6 +83,11 @@ def test_times_are_shown_as_times_faster_and_sizes_as_shares() -> None:
     assert cells["login, times faster"] == "-"
 
 
+def test_a_ratio_within_the_noise_says_so() -> None:
+    measured = results(*three(ZSTD, "cold", 45, 85, 79), *three("liveforge", "cold", 44, 46, 43))
+    assert table.ratios_table(measured, ZSTD)[1][2] == "1.80 times (they overlap)"
+
+
 def test_a_scenario_is_compared_with_the_same_scenario_only() -> None:
     measured = results(*three(ZSTD, "cold", 80, 80, 80), *three("liveforge", "file", 5, 5, 5))
     assert table.ratios_table(measured, ZSTD)[1:] == []
