@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import threading
 import typing as t
 
 import pytest
@@ -254,22 +259,51 @@ def test_space_for_the_packages_of_a_layer_is_what_apt_says(first: playbook.Run,
     assert result["needed"] > 400_000_000
 
 
-def test_damaged_lists_are_read_again_for_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:
-    """The mirror has nothing newer, so apt would stay with what is in the cache."""
-    cache = workspace / "damaged-cache"
-    cache.mkdir()
-    subprocess.run(["cp", "-a", "/var/cache/liveforge/lists", str(cache)], check=True)
-    release = next((cache / "lists").glob("*_bookworm_InRelease"))
-    status = release.stat()
-    release.write_bytes(release.read_bytes().replace(b"Suite: ", b"Suite:  "))
+@pytest.fixture
+def mirror(workspace: pathlib.Path) -> t.Iterator[str]:
+    """A mirror with the package tree that answers, as many do, that its Release file is not newer than one's own."""
+    folder, cache = workspace / "mirror", pathlib.Path("/var/cache/liveforge")
+    lists = folder / "dists/bookworm/main/binary-amd64"
+    lists.mkdir(parents=True)
+    (release,) = cache.glob("lists/*_bookworm_InRelease")
+    (packages,) = cache.glob("lists/*debian_dists_bookworm_main_binary-amd64_Packages")
+    shutil.copy2(release, folder / "dists/bookworm/InRelease")
+    shutil.copy2(packages, lists / "Packages")
+    entry = next(text for text in packages.read_text().split("\n\n") if text.startswith("Package: tree\n"))
+    place = folder / re.search(r"^Filename: (.*)$", entry, re.MULTILINE)[1]  # type: ignore[index]
+    place.parent.mkdir(parents=True)
+    shutil.copy2(cache / "archives" / place.name, place)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_damaged_lists_are_read_again_for_a_layer(first: playbook.Run, workspace: pathlib.Path, mirror: str) -> None:
+    cache, dest = workspace / "damaged-cache", workspace / "damaged-lists/rootfs"
+    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    options = {
+        "dest": str(dest),
+        "base": str(workspace / "base/rootfs"),
+        "release": "bookworm",
+        "repositories": [{"name": "debian", "uri": mirror, "suite": "bookworm", "keyring": keyring}],
+        "packages": ["tree"],
+        "cache": str(cache),
+        "force": True,
+    }
+    result = playbook.module("live_rootfs", options, workspace)
+    assert not result.get("failed"), result
+    (release,) = (cache / "lists").glob("*_bookworm_InRelease")
+    right, status = release.read_bytes(), release.stat()
+    release.write_bytes(right.replace(b"Suite: ", b"Suite:  "))
     os.utime(release, ns=(status.st_atime_ns, status.st_mtime_ns))
-    dest = workspace / "damaged-lists/rootfs"
-    options = {"dest": str(dest), "base": str(workspace / "base/rootfs"), "release": "bookworm", "packages": ["tree"]}
-    result = playbook.module("live_rootfs", {**options, "cache": str(cache)}, workspace)
+    result = playbook.module("live_rootfs", options, workspace)
     assert not result.get("failed"), result
     said = dest.with_name("rootfs.packages.tar.zst.log").read_text()
+    assert "BADSIG" in said
     assert "reading all package lists from the mirror, in place of those in the cache" in said
-    assert b"Suite:  " not in release.read_bytes()
+    assert release.read_bytes() == right
 
 
 def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:
