@@ -269,7 +269,7 @@ def mirror(workspace: pathlib.Path) -> t.Iterator[str]:
     (packages,) = cache.glob("lists/*debian_dists_bookworm_main_binary-amd64_Packages")
     shutil.copy2(release, folder / "dists/bookworm/InRelease")
     shutil.copy2(packages, lists / "Packages")
-    entry = next(text for text in packages.read_text().split("\n\n") if text.startswith("Package: tree\n"))
+    (entry,) = (text for text in packages.read_text().split("\n\n") if text.startswith("Package: tree\n"))
     place = folder / re.search(r"^Filename: (.*)$", entry, re.MULTILINE)[1]  # type: ignore[index]
     place.parent.mkdir(parents=True)
     shutil.copy2(cache / "archives" / place.name, place)
