@@ -18,11 +18,10 @@ import tarfile
 import tempfile
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, walk
+from ansible_collections.liveforge.images.plugins.module_utils._digest import add_from, file_sha256, fingerprint, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
 SINGLE_FILE = "content"
-_BLOCK = 1 << 20
 
 
 def describe(source: str) -> dict[str, str]:
@@ -94,8 +93,7 @@ def _sha256(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     digest = hashlib.sha256()
     stream = tar.extractfile(member)
     if stream is not None:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
+        add_from(digest, t.cast("t.BinaryIO", stream), member.size)
     return digest.hexdigest()
 
 

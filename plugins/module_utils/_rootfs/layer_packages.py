@@ -261,13 +261,13 @@ class LayerPackages(Stage):
         try:
             update()
         except StageError as problem:
-            taken = [entry.path for entry in os.scandir(lists) if entry.is_file()]
-            if not taken or not lists_are_at_fault(problem.details.get("output", "")):
+            if not lists_are_at_fault(problem.details.get("output", "")):
                 raise
             # What the cache had may be the reason.
             work.run.note("reading all package lists from the mirror, in place of those in the cache")
-            for path in taken:
-                os.unlink(path)
+            for entry in list(os.scandir(lists)):
+                if entry.is_file():
+                    os.unlink(entry.path)
             update()
 
     def _write_configuration(self, folder: str, locked: LockedRepository | None) -> None:
