@@ -23,9 +23,9 @@ import tempfile
 import threading
 import time
 import typing as t
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import playbook
+from web_server import QuietHandler, serve
 
 # The host as QEMU's user network shows it to the guest.
 HOST = "10.0.2.2"
@@ -59,7 +59,7 @@ def http_that_stops(
     ended = threading.Event()
     left = [times]
 
-    class Handler(_QuietHandler):
+    class Handler(QuietHandler):
         def copyfile(self, source: t.Any, outputfile: t.Any) -> None:
             if left[0] == 0:
                 super().copyfile(source, outputfile)
@@ -73,7 +73,7 @@ def http_that_stops(
             self.close_connection = True
 
     try:
-        with _serve(functools.partial(Handler, directory=str(folder))) as port:
+        with serve(functools.partial(Handler, directory=str(folder))) as port:
             yield f"http://{HOST}:{port}"
             ended.set()
     finally:
@@ -89,7 +89,7 @@ def https(folder: pathlib.Path, scratch: pathlib.Path) -> t.Iterator[str]:
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with _serve(functools.partial(_QuietHandler, directory=str(folder)), context) as port:
+    with serve(functools.partial(QuietHandler, directory=str(folder)), context) as port:
         yield f"https://{HOST}:{port}"
 
 
@@ -164,27 +164,6 @@ def nfs(folder: pathlib.Path) -> t.Iterator[str]:
         with log.open("wb") as stream, _process([*command, "-p", "/tmp/pid"], stderr=stream, stdout=stream) as server:
             _wait(lambda: _answers(port), server, "nfs-ganesha", log)
             yield f"nfs://{HOST}:{port}/srv"
-
-
-class _QuietHandler(SimpleHTTPRequestHandler):
-    """Does not write its log into the output of the tests."""
-
-    def log_message(self, format: str, *args: t.Any) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def _serve(handler: t.Any, context: ssl.SSLContext | None = None) -> t.Iterator[int]:
-    """Serve HTTP in a thread of this process; yields the port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import functools
-import http.server
 import json
 import os
 import pathlib
@@ -15,13 +14,13 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import typing as t
 
 import pytest
 
 import playbook
 from ansible_collections.liveforge.images.plugins.module_utils._digest import tree_state
+from web_server import QuietHandler, serve
 
 STAGES = {"rootfs", "dracut", "squashfs", "iso", "result"}
 
@@ -273,11 +272,8 @@ def mirror(workspace: pathlib.Path) -> t.Iterator[str]:
     place = folder / re.search(r"^Filename: (.*)$", entry, re.MULTILINE)[1]  # type: ignore[index]
     place.parent.mkdir(parents=True)
     shutil.copy2(cache / "archives" / place.name, place)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve(functools.partial(QuietHandler, directory=str(folder))) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_damaged_lists_are_read_again_for_a_layer(first: playbook.Run, workspace: pathlib.Path, mirror: str) -> None:

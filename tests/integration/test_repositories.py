@@ -9,18 +9,17 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import http.server
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
-import threading
 import typing as t
 
 import pytest
 
 import playbook
+from web_server import QuietHandler, serve
 
 LOGIN = ("builder", "pass-word-of-the-repository")
 
@@ -93,7 +92,7 @@ def repository(workspace: pathlib.Path, key: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-class Guarded(http.server.SimpleHTTPRequestHandler):
+class Guarded(QuietHandler):
     """Serves files to who logs in."""
 
     def do_GET(self) -> None:
@@ -105,17 +104,11 @@ class Guarded(http.server.SimpleHTTPRequestHandler):
             return
         super().do_GET()
 
-    def log_message(self, format: str, *arguments: t.Any) -> None:
-        """No lines on the console of the test."""
-
 
 @pytest.fixture(scope="module")
 def site(repository: pathlib.Path) -> t.Iterator[str]:
-    handler = functools.partial(Guarded, directory=str(repository.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/site"
-        server.shutdown()
+    with serve(functools.partial(Guarded, directory=str(repository.parent))) as port:
+        yield f"http://127.0.0.1:{port}/site"
 
 
 def armored(key: pathlib.Path) -> str:
