@@ -203,7 +203,7 @@ class Session:
     def _look(
         self, tool: Tool, scenario: Scenario, number: int, run: dict[str, t.Any], description: Description
     ) -> None:
-        """Read the image, and boot it: each cold one, and of the others one for each scenario, since they are alike."""
+        """Read the image, and boot it, unless it is the one that was booted before."""
         with tempfile.TemporaryDirectory(dir=self.plan.work) as scratch:
             folder = pathlib.Path(scratch)
             try:
@@ -213,7 +213,7 @@ class Session:
                 same = self._is_the_last_one(tool, number, image.sha256)
                 if same and scenario in _CHANGING:
                     raise RuntimeError("it is the image of the build before, although something else was declared")
-                if self.plan.accelerator is None or not (scenario == scenarios.COLD or (number == 1 and not same)):
+                if self.plan.accelerator is None or same:
                     return
                 run["busy_before_boot"] = round(measuring.wait_until_quiet(_QUIET, self.plan.quiet_seconds), 3)
                 booted = boots.boot(tool.iso(), folder, self.plan.accelerator, description)

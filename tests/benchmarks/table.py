@@ -59,7 +59,7 @@ MEASURES = (
 
 
 # These say how good the figures are, or the same in another way.
-_FIGURES_ONLY = ("peak_rss", "largest_process", "peak_tmpfs", "others")
+_FIGURES_ONLY = ("largest_process", "peak_tmpfs", "others")
 
 
 class TooFewRuns(Exception):
