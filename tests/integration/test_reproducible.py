@@ -165,10 +165,16 @@ def test_playbooks_lock_and_prove(workspace: pathlib.Path) -> None:
     assert status == 0, output[-4000:]
     assert "dracut" in json.loads(lock.read_text())["packages"]
     assert not list((workspace / "first/twice").glob("lock-*"))
+    status, output = run_playbook("prove-reproducible.yml", workspace, [image], "--check")
+    assert status != 0 and "Run this playbook without --check" in output
+    of_another_run, of_last_week = workspace / "again/liveforge-again-1", workspace / "again/liveforge-again-2"
+    for folder in (of_another_run, of_last_week):
+        (folder / "twice").mkdir(parents=True)
+    os.utime(of_last_week, (EPOCH, EPOCH))
     status, output = run_playbook("prove-reproducible.yml", workspace, [image])
     assert status == 0, output[-4000:]
     assert "The same, byte for byte: root tree, kernel, initrd, packed root, ISO." in output
-    assert not (workspace / "again/twice").exists()
+    assert list((workspace / "again").iterdir()) == [of_another_run]
     chance = {**image, "scripts": [{"content": "head -c 8 /dev/urandom > /etc/build-id\n"}]}
     status, output = run_playbook("prove-reproducible.yml", workspace, [chance])
     assert status != 0
