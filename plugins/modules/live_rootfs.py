@@ -403,6 +403,37 @@ options:
       - What it has is compared with signed digests before it is used. M(liveforge.images.live_cache) prunes it.
     type: path
     default: /var/cache/liveforge
+  successors:
+    description:
+      - What later stages make of the tree beside it, in the same file system and in this order. The space for it is
+        looked for before anything is installed.
+      - Role P(liveforge.images.live_image#role) fills this in.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.1.0
+    suboptions:
+      path:
+        description: Output of a stage. What it took the last time is what it is expected to take again.
+        type: path
+        required: true
+      share:
+        description: Size of an output that was never made, as a multiple of the tree.
+        type: float
+        default: 0.0
+      size:
+        description: Bytes of an output that was never made, besides, such as those of a kernel.
+        type: int
+        default: 0
+      includes:
+        description: Outputs of other stages that go into one that was never made, besides.
+        type: list
+        elements: path
+        default: []
+      scratch:
+        description: What is needed only while the output is made, as a multiple of the tree.
+        type: float
+        default: 0.0
   cache_max_size:
     description:
       - Size that O(cache) may have when packages were installed, in bytes or with a unit such as V(500M), V(20G)
@@ -509,6 +540,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
     default_repositories,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import declared_scripts
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Successor
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.tree import RootTree, host_architecture
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS, run_stage_module
 from ansible_collections.liveforge.images.plugins.module_utils._text_option import text_of
@@ -632,6 +664,18 @@ ARGUMENTS: dict[str, t.Any] = {
     "default_target": {"type": "str"},
     "cache": {"type": "path", "default": "/var/cache/liveforge"},
     "cache_max_size": {"type": "str"},
+    "successors": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "share": {"type": "float", "default": 0.0},
+            "size": {"type": "int", "default": 0},
+            "includes": {"type": "list", "elements": "path", "default": []},
+            "scratch": {"type": "float", "default": 0.0},
+        },
+    },
 }
 
 
@@ -669,6 +713,7 @@ def make_stage(options: dict[str, t.Any]) -> RootTree:
         packages,
         Declaration.from_options(options),
         [repository for repository in repositories if repository.include_in_image],
+        successors=[Successor.from_option(item) for item in options["successors"]],
         force=options["force"],
         lock_timeout=options["lock_timeout"],
     )

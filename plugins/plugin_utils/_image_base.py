@@ -27,6 +27,7 @@ _NOT_FOR_A_BASE = {
     "layer",
     "base",
     "kiwi_functions",
+    "successors",
 }
 _BASE_OPTIONS = (
     {"name", "workspace", "boot_packages", "source_date_epoch", "force", "lock_timeout"}

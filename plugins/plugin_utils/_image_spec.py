@@ -21,6 +21,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._live.features im
     LiveFeatures,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import PackageLock
+from ansible_collections.liveforge.images.plugins.module_utils._squashfs.options import NESTED
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import STAGE_ARGUMENTS
 from ansible_collections.liveforge.images.plugins.modules import (
     live_dracut,
@@ -35,7 +36,17 @@ from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action imp
 DEFAULT_WORKSPACE = "/var/lib/liveforge"
 
 # What the stages are told by the role, not by the user: their own paths and each other's.
-_WIRED = {"root", "boot", "squashfs", "iso", "layer", "base_root", "live_overlay_module", "kiwi_functions"}
+_WIRED = {
+    "root",
+    "boot",
+    "squashfs",
+    "iso",
+    "layer",
+    "base_root",
+    "live_overlay_module",
+    "kiwi_functions",
+    "successors",
+}
 # Options of an image that have another name in their stage, where two stages use the same word for different things.
 _RENAMED = {
     "dracut": {
@@ -55,6 +66,12 @@ _STAGES: dict[str, t.Any] = {
     "iso": live_iso,
     "result": live_result,
 }
+# Bytes that a first build is expected to need, beside shares of the root tree: kernel and initrd with most drivers, and
+# boot loaders with the EFI partition.
+_BOOT_SIZE = 60_000_000
+_LOADERS_SIZE = 30_000_000
+# A file system with some room, without its holes, as a multiple of the root tree.
+_NESTED_SHARE = 1.1
 _HEALTHY = {"cmd": "systemctl is-system-running --wait", "timeout": 300}
 _BOOT_TEST: dict[str, t.Any] = {
     "media": {"type": "str", "choices": ["cdrom", "disk", "usb"], "default": "cdrom"},
@@ -141,6 +158,7 @@ class ImageSpec:
         self._take_date_of_lock(find)
         self._complete()
         self._require_sources(find)
+        self._packed_share = 0.0
         self._validate_stages(find)
 
     @property
@@ -219,13 +237,30 @@ class ImageSpec:
             "boot_tests": self.options["boot_tests"],
             **({"base": self.base.as_base()} if self.base is not None else {}),
             **{stage: self.stage_options(stage) for stage in _STAGES},
+            "rootfs": {**self.stage_options("rootfs"), "successors": self._successors()},
         }
+
+    def _successors(self) -> list[dict[str, t.Any]]:
+        """What is made of the root tree, and the disk space for it."""
+        outputs = self.outputs
+        iso = {
+            "path": outputs["iso"],
+            "share": self._packed_share,
+            "size": _BOOT_SIZE + _LOADERS_SIZE,
+            "includes": [self.base.outputs["squashfs"]] if self.base is not None else [],
+        }
+        return [{"path": outputs["dracut"], "size": _BOOT_SIZE}, self._packed(), iso]
+
+    def _packed(self) -> dict[str, t.Any]:
+        nested = NESTED.get(self.options["filesystem"])
+        scratch = _NESTED_SHARE * nested.copies if nested is not None else 0.0
+        return {"path": self.outputs["squashfs"], "share": self._packed_share, "scratch": scratch}
 
     def as_base(self) -> dict[str, t.Any]:
         """What the role works with when this is the base of another image."""
         return {
             "name": self.options["name"],
-            "rootfs": self.stage_options("rootfs"),
+            "rootfs": {**self.stage_options("rootfs"), "successors": [self._packed()]},
             "squashfs": self.stage_options("squashfs"),
         }
 
@@ -322,7 +357,10 @@ class ImageSpec:
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
             try:
-                module.make_stage(checked.validated_parameters).validate()
+                made = module.make_stage(checked.validated_parameters)
+                made.validate()
+                if stage == "squashfs":
+                    self._packed_share = made.packed_share()
             except StageError as problem:
                 raise StageError(_in_names_of_an_image(stage, problem.message)) from problem
 

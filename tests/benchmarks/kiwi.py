@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import typing as t
 
 from lxml import etree
@@ -22,6 +23,8 @@ from benchmarks.tool import Command, Tool, Unavailable, debian_version, remove_t
 
 # KIWI calls its module dracut-kiwi-live, Debian's package of it is kiwi-dracut-live.
 _UNUSABLE_CHECK = "check_dracut_module_for_live_iso_in_package_list"
+# Seconds for which an installation of the newest release is taken for that.
+_NEWEST_FOR = 86400
 # The defaults of live_squashfs and live_dracut. KIWI's own -b 1M comes before these, and the last one counts.
 _TUNED_TYPE: dict[str, str | None] = {
     "squashfscompression": "zstd",
@@ -159,7 +162,8 @@ class NewestKiwi(Kiwi):
 
     def install(self) -> str:
         modules = self.installation / "dracut"
-        if not modules.exists():
+        # The newest of last month is not the newest.
+        if not modules.exists() or time.time() - modules.stat().st_mtime > _NEWEST_FOR:
             remove_tree(self.installation)
             environment = self.installation / "venv"
             _run([sys.executable, "-m", "venv", str(environment)])

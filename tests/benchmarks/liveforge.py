@@ -14,12 +14,20 @@ import sys
 import typing as t
 
 import playbook
+from ansible_collections.liveforge.images.plugins.module_utils._stage import disk_usage
 from benchmarks.description import Description
 from benchmarks.scenarios import Scenario
 from benchmarks.tool import Command, Tool, Unavailable, debian_version, remove_tree
 
 # In the cache of live_rootfs, what was downloaded. All else there may be results, which a cold build must not find.
 _DOWNLOADS = {"archives", "lists"}
+# What a build leaves in its workspace.
+_PLACES = {
+    "root tree": "rootfs",
+    "its packages": "rootfs.packages.tar.zst",
+    "kernel and initrd": "boot",
+    "squashfs": "squashfs.img",
+}
 # What goes to the base, for the variant with one: which packages there are, and where they come from.
 _BASE = [
     "architecture",
@@ -104,13 +112,22 @@ class Liveforge(Tool):
         )
 
     def iso(self) -> pathlib.Path:
-        return pathlib.Path(self.facts()["path"])
+        return pathlib.Path(self._result()["path"])
 
     def facts(self) -> dict[str, t.Any]:
+        result = self._result()
+        kept = {key: result[key] for key in ("path", "changed", "reason", "seconds", "stages")}
+        if self.variant == "base":
+            # Its tree and its squashfs are a part of what goes into the ISO.
+            return kept
+        iso = self.iso()
+        places = {name: iso.with_name(place) for name, place in _PLACES.items()} | {"ISO": iso}
+        return {**kept, "disk": {name: disk_usage(str(path)) for name, path in places.items()}}
+
+    def _result(self) -> dict[str, t.Any]:
         if not self._results().exists():
             raise FileNotFoundError(f"{self._results()} was not written")
-        result = json.loads(self._results().read_text())[0]
-        return {key: result[key] for key in ("path", "changed", "reason", "seconds", "stages")}
+        return t.cast("dict[str, t.Any]", json.loads(self._results().read_text())[0])
 
     def reason(self, output: str) -> str:
         if self._results().exists():

@@ -188,6 +188,16 @@ def documentation(*all_results: Results) -> str:
     return "\n\n".join([BEGIN, *(part for results in all_results for part in _documented(results)), END])
 
 
+def _disk_sentence(results: Results) -> str | None:
+    """What the newest cold build of liveforge left on disk, as multiples of its root tree."""
+    found = [run["facts"]["disk"] for run in results.document["runs"] if "disk" in (run.get("facts") or {})]
+    if not found:
+        return None
+    (tree, whole), *others = found[-1].items()
+    shares = ", ".join(f"{name} {size / whole:.2f}" for name, size in others)
+    return f"Disk space, as multiples of the {tree}: {shares}, in all {sum(found[-1].values()) / whole:.2f}."
+
+
 def _documented(results: Results) -> list[str]:
     document = results.document
     facts = [
@@ -196,8 +206,13 @@ def _documented(results: Results) -> list[str]:
         "Versions: " + ", ".join(f"{tool} {version}" for tool, version in _versions(document).items()) + ".",
     ]
     accelerators = sorted({run["boot"]["accelerator"] for run in document["runs"] if run.get("boot")})
-    if accelerators:
-        facts[1] += f" Boots ran in QEMU with {', '.join(accelerators)}."
+    if not accelerators:
+        raise TooFewRuns(
+            "No image was booted (--skip-boot); figures of images that may not boot are not for a document."
+        )
+    facts[1] += f" Boots ran in QEMU with {', '.join(accelerators)}."
+    if disk := _disk_sentence(results):
+        facts.append(disk)
     tables = []
     for reference in REFERENCES:
         table = ratios_table(results, reference)

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import typing as t
 
@@ -101,7 +102,7 @@ def test_a_build_that_cannot_fit_is_refused_and_removes_nothing(tree: int, disk:
     disk.resize(disk.used + (1 << 20))
     run = build(files, "too much\n", packages=["less"])
     assert run.status != 0
-    pattern = r"Not enough space in \S+ for the root tree: (\d+) MB needed, (\d+) MB free, so (\d+) MB are missing"
+    pattern = r"Not enough space in \S+ for the root tree[^:]*: (\d+) MB needed, (\d+) MB free, so (\d+) MB are missing"
     said = re.search(pattern, run.output)
     assert said, run.output[-4000:]
     needed, free, missing = (int(number) for number in said.groups())
@@ -138,3 +139,38 @@ def test_the_former_tree_gives_way_when_apt_says_that_more_is_needed(
     assert run.status == 0, run.output[-4000:]
     assert "apt says" not in run.output
     assert f"{image}/rootfs was removed before" in (image / "rootfs.log").read_text()
+
+
+def test_a_first_build_without_room_for_the_iso_installs_nothing(tree: int, disk: Disk, files: pathlib.Path) -> None:
+    shutil.rmtree(disk.place / NAME)
+    disk.resize(int(1.6 * tree))
+    run = build(files, "hello\n")
+    assert run.status != 0
+    assert re.search(r"and what is made of the tree: \d+ MB needed, \d+ MB free, so \d+ MB are missing", run.output)
+    assert disk.used < tree // 10
+    assert "Unpacking" not in (disk.place / NAME / "rootfs.packages.tar.zst.log").read_text()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("filesystem", "trees"), [("squashfs", 2.5), ("ext4", 3.0)])
+def test_a_first_build_needs_no_more_than_is_documented(
+    tree: int, disk: Disk, files: pathlib.Path, filesystem: str, trees: float
+) -> None:
+    shutil.rmtree(disk.place / NAME)
+    disk.resize(int(trees * tree))
+    run = build(files, "hello\n", filesystem=filesystem)
+    assert run.status == 0, run.output[-4000:]
+
+
+@pytest.mark.full
+def test_an_image_inside_that_does_not_fit_is_refused_before_dracut_runs(
+    tree: int, disk: Disk, files: pathlib.Path
+) -> None:
+    """Runs after the build with ext4 inside, which needs its space again."""
+    disk.resize(disk.used + tree // 2)
+    image = disk.place / NAME
+    before = [path.stat() for path in sorted(image.iterdir()) if not path.name.endswith(".log")]
+    run = build(files, "good morning\n", filesystem="ext4")
+    assert run.status != 0
+    assert "and what is made of it, beyond the place of the last ones: " in run.output
+    assert [path.stat() for path in sorted(image.iterdir()) if not path.name.endswith(".log")] == before

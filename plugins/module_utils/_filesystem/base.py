@@ -56,11 +56,13 @@ class Filesystem(abc.ABC):
         name: KIWI's name of it.
         label_length: bytes that its label may have.
         smallest: MiB that it needs at least.
+        copies: images of the tree that there are while one is made.
     """
 
     name: t.ClassVar[str]
     label_length: t.ClassVar[int]
     smallest: t.ClassVar[int]
+    copies: t.ClassVar[int] = 1
 
     @property
     def maker(self) -> str:
@@ -88,6 +90,12 @@ class Filesystem(abc.ABC):
         """Bytes for a tree and room to write half as much again, as KIWI has it."""
         needed = scan.blocks * BLOCK * 3 // 2 + scan.inodes * self.inode_cost() + (self.smallest + 16) * MIB
         return -(-needed // MIB) * MIB
+
+    def space(self, scan: TreeScan, size: int) -> int:
+        """Bytes of disk that it takes to make an image of ``size``, which has holes where nothing is written."""
+        holes = scan.size - scan.data
+        written = scan.blocks * BLOCK - holes + scan.inodes * self.inode_cost() + (self.smallest + 16) * MIB
+        return min(size, written)
 
     def inode_cost(self) -> int:
         """Bytes of metadata for a file, on top of its data."""

@@ -35,6 +35,9 @@ class Btrfs(Filesystem):
     def inode_cost(self) -> int:
         return 1024
 
+    def space(self, scan: TreeScan, size: int) -> int:
+        return min(size, super().space(scan, size) + scan.size - scan.data)
+
     def refuse(self, scan: TreeScan) -> None:
         if scan.device_nodes:
             raise StageError(

@@ -19,6 +19,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base 
     empty_image,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.ext import Ext
+from ansible_collections.liveforge.images.plugins.module_utils._filesystem.tree import TreeScan
 
 _KERNEL = "linux.uml"
 _DONE = "liveforge: the tree is copied"
@@ -75,6 +76,7 @@ class Xfs(Filesystem):
     name = "xfs"
     label_length = 12
     smallest = 320  # mkfs.xfs(8) refuses less than 300 MB since 5.19
+    copies = 2
 
     def tools(self) -> tuple[str, ...]:
         return (self.maker, "xfs_repair", "bwrap", *Ext("ext4").tools())
@@ -92,6 +94,10 @@ class Xfs(Filesystem):
                 tool=_KERNEL,
                 package="user-mode-linux",
             )
+
+    def space(self, scan: TreeScan, size: int) -> int:
+        between = Ext("ext4")
+        return super().space(scan, size) + between.space(scan, between.default_size(scan))
 
     def make(self, request: ImageRequest, run: Runner) -> None:
         source = os.path.join(request.scratch, "source.ext4")

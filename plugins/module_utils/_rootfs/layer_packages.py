@@ -35,6 +35,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
     preferences,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, tree_size
 
@@ -59,6 +60,9 @@ class LayerPackages(Stage):
         cache: what the build host keeps of packages and package lists between builds.
         predicted: fingerprints by path that check mode foresees for the base.
         lock: the very packages to install, or None for the newest ones.
+
+    Attributes:
+        later: space that stages after this one need.
     """
 
     name = "live_rootfs packages"
@@ -91,6 +95,7 @@ class LayerPackages(Stage):
         self.excluded = sorted(set(excluded))
         self._predicted = predicted or {}
         self.lock = lock
+        self.later = Space()
         self._base_artifacts: dict[str, dict[str, t.Any]] = {}
 
     def validate(self) -> None:
@@ -213,8 +218,8 @@ class LayerPackages(Stage):
         )
         require_space(
             os.path.dirname(self.output),
-            self._cache.space_for(listing),
-            "the packages as large as apt says, a packed copy of them, and the downloads",
+            self._cache.space_for(listing, self.later),
+            "the packages as large as apt says, a packed copy, the downloads, and what is made of the tree",
         )
         for name in self._cache.take_packages(listing, archives) if locked is None else ():
             work.run.note(f"{name} in the cache was damaged, and was downloaded again")

@@ -24,6 +24,7 @@ import typing as t
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space
 
 _DIGEST = re.compile(r"^ ([0-9a-f]{64}) +\d+ (\S+)$", re.MULTILINE)
 _PARTIAL = re.compile(r"\..*\.partial\Z")
@@ -38,11 +39,12 @@ _AGES = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 PACKED_COPY = 1.35
 
 # Brings the packages that apt is going to want in, each after a check against the digest that apt prints of it.
-# Arguments: the tree, the cache's packages, the file for the names of damaged ones, PACKED_COPY, the names to install.
+# Arguments: the tree, the cache's packages, the file for the names of damaged ones, the space that it all takes as a
+# multiple of what is installed, and bytes besides, the names to install.
 # The list of wanted packages may be too short, which costs a download and nothing else.
 _FETCH = r"""#!/bin/sh
-root=$1 cache=$2 damaged=$3 copies=$4
-shift 4
+root=$1 cache=$2 damaged=$3 copies=$4 later=$5
+shift 5
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 archives=$root/var/cache/apt/archives
 said=$damaged.update
@@ -60,7 +62,7 @@ wanted=$damaged.wanted
 } >"$wanted" 2>/dev/null
 # What is downloaded stays in the cache; the package lists are gone before anything is packed.
 lists=$(du --summarize --block-size=1 "$root/var/lib/apt/lists" | cut -f 1)
-needs=$(awk -v cache="$cache" -v copies="$copies" -v lists="$lists" '
+needs=$(awk -v cache="$cache" -v copies="$copies" -v later="$later" -v lists="$lists" '
     /^\047/ && !seen[$2]++ {
         file = cache "/" $2
         if ((getline line <file) < 0) download += $3; else close(file)
@@ -70,7 +72,7 @@ needs=$(awk -v cache="$cache" -v copies="$copies" -v lists="$lists" '
         installed = $4 * ($5 ~ /^k/ ? 1e3 : $5 ~ /^M/ ? 1e6 : $5 ~ /^G/ ? 1e9 : 1)
     }
     END {
-        needs = copies * installed - lists
+        needs = copies * installed + later - lists
         if (needs < installed) needs = installed
         printf "%.0f", needs + download
     }' "$wanted")
@@ -172,11 +174,12 @@ class PackageCache:
                 else:
                     _mark(os.path.join(self.lists, name))
 
-    def space_for(self, listing: str) -> int:
+    def space_for(self, listing: str, later: Space) -> int:
         """Bytes for installing what apt lists: the packages, a packed copy of them, and downloads.
 
         Args:
             listing: what ``apt-get --print-uris`` with ``Acquire::ForceHash=SHA256`` prints of the wanted packages.
+            later: what later stages need, besides.
         """
         found = re.search(r"^After this operation, ([\d,.]+) ([kMG]?)B of additional disk space", listing, re.MULTILINE)
         units = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
@@ -186,7 +189,7 @@ class PackageCache:
             for name, size in re.findall(r"^'[^']*' (\S+) (\d+) SHA256:", listing, re.MULTILINE)
             if not os.path.exists(os.path.join(self.archives, name))
         ]
-        return int(PACKED_COPY * installed) + sum(missing)
+        return int(PACKED_COPY * installed) + later.beside(int(installed)) + sum(missing)
 
     def take_packages(self, listing: str, target: str) -> list[str]:
         """Give ``target`` those packages that the cache has and that are right.
@@ -240,7 +243,7 @@ class PackageCache:
                 _copy(new, old)
                 _mark(old)
 
-    def fetch_hooks(self, folder: str, lists: str, names: t.Sequence[str]) -> list[str]:
+    def fetch_hooks(self, folder: str, lists: str, names: t.Sequence[str], later: Space) -> list[str]:
         """Setup hooks for mmdebstrap that read the package lists and bring in what the cache has of packages.
 
         They come after all others, since they use everything that apt is told.
@@ -249,11 +252,13 @@ class PackageCache:
             folder: for the script and the names of damaged packages.
             lists: folder with package lists to start from; they are moved.
             names: the packages to install, as apt takes them.
+            later: what later stages need, besides.
         """
         script = os.path.join(folder, "fetch")
         with open(script, "w", encoding="utf-8") as stream:
             stream.write(_FETCH)
-        arguments = shlex.join([self.archives, os.path.join(folder, "damaged"), str(PACKED_COPY), *names])
+        needed = [str(PACKED_COPY + later.share), str(later.size)]
+        arguments = shlex.join([self.archives, os.path.join(folder, "damaged"), *needed, *names])
         return [
             '--setup-hook=mkdir -p "$1"/var/cache/apt/archives/partial "$1"/var/lib/apt/lists/partial; '
             f'find {shlex.quote(lists)} -type f -exec mv -t "$1"/var/lib/apt/lists {{}} +; '

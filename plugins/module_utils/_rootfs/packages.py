@@ -33,6 +33,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, lack_of_space
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import tree_size
@@ -74,6 +75,9 @@ class PackageTree(Stage):
         kiwi: KIWI's interface for the scripts, or None.
         cache: what the build host keeps of packages and package lists between builds.
         lock: the very packages to install, or None for the newest ones.
+
+    Attributes:
+        later: space that stages after this one need.
     """
 
     name = "live_rootfs packages"
@@ -112,6 +116,7 @@ class PackageTree(Stage):
         self.archives = list(archives)
         self.kiwi = kiwi if scripts else None
         self.lock = lock
+        self.later = Space()
 
     def validate(self) -> None:
         validate_packages({"packages": self.packages, "bootstrap_packages": self.bootstrap_packages}, self.excluded)
@@ -320,7 +325,7 @@ class PackageTree(Stage):
     def _cause(self, output: str) -> str | None:
         lacking = re.search(r"^space: needs (\d+) has (\d+)$", output, re.MULTILINE)
         if lacking:
-            what = "the packages as large as apt says, a packed copy of them, and the downloads"
+            what = "the packages as large as apt says, a packed copy, the downloads, and what is made of the tree"
             raise lack_of_space(os.path.dirname(self.output), int(lacking[1]), int(lacking[2]), what)
         for package in self.excluded:
             if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
@@ -332,7 +337,7 @@ class PackageTree(Stage):
         lists = os.path.join(folder, "lists")
         self._cache.take_lists([] if self._unchecked() else self.repositories, lists)
         wanted = [*_VARIANT_PACKAGES[self.variant], *self.bootstrap_packages, *self.packages]
-        return self._cache.fetch_hooks(folder, lists, wanted)
+        return self._cache.fetch_hooks(folder, lists, wanted, self.later)
 
     def _keep_hooks(self) -> list[str]:
         """Hooks that bring new packages and lists into the cache after apt ran."""

@@ -31,6 +31,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped i
     forget_others,
     require_archives,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space, Successor, space_for
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._stage import (
     Outcome,
@@ -62,6 +63,8 @@ class RootTree(Stage):
             tree where this one builds.
         declaration: what the system shall be.
         package_sources: the repositories that the image keeps.
+        successors: what later stages make of the tree beside it; the space for it is looked for before anything is
+            installed.
         force: whether the packages are installed again even when nothing changed.
         lock_timeout: seconds to wait for another build of the package tree.
     """
@@ -76,6 +79,7 @@ class RootTree(Stage):
         declaration: Declaration,
         package_sources: t.Sequence[Repository],
         *,
+        successors: t.Sequence[Successor] = (),
         force: bool,
         lock_timeout: float,
     ) -> None:
@@ -83,6 +87,7 @@ class RootTree(Stage):
         self.packages = packages
         self.declaration = declaration
         self.package_sources = list(package_sources)
+        self.successors = list(successors)
         self._force = force
         self._force_packages = False
         self._lock_timeout = lock_timeout
@@ -125,14 +130,21 @@ class RootTree(Stage):
 
     def _require_space(self) -> None:
         """The former tree stays until the new one is whole, unless there is no room for both."""
-        needed = max(former_size(self.output) or 0, self._installed_size() + self._shipped_size())
+        folder = os.path.dirname(self.output)
+        tree = needed = max(former_size(self.output) or 0, self._installed_size() + self._shipped_size())
         what = "the root tree"
+        replaced = [self.output]
         if self._packages_run().decide().changed:
             kept = former_size(self.packages.output) or int((PACKED_COPY - 1) * self._installed_size())
             needed += max(kept, self._lists_size())
             what = "the root tree and the packed tree of its packages"
+            replaced.append(self.packages.output)
+        later = space_for(self.successors).beside(tree)
+        # By then, what is replaced is gone.
+        beyond = needed + later - sum(former_size(path) or 0 for path in replaced if os.path.lexists(path))
+        require_space(folder, beyond, f"{what} and what is made of it, beyond the place of the last ones")
         # Not the packages: without these, and with a mirror that cannot be reached, nothing could be built any more.
-        self._made_room = require_space(os.path.dirname(self.output), needed, what, [self.output])
+        self._made_room = require_space(folder, needed, what, [self.output])
 
     def _note_room(self, work: Work, gone: t.Sequence[str]) -> None:
         for path in gone:
@@ -191,6 +203,9 @@ class RootTree(Stage):
     def _build_packages(self, work: Work) -> None:
         run = self._packages_run()
         run.progress = work.progress
+        later = space_for(self.successors)
+        # As long as there is a former tree, its place is what later stages get.
+        self.packages.later = Space() if os.path.lexists(self.output) else later
         try:
             outcome: Outcome = run.execute()
         except StageError as problem:
@@ -199,8 +214,9 @@ class RootTree(Stage):
                 raise
             # Only apt knows that there will be more than there was. It has reached its mirror by then.
             remove(work.target)
-            needed = problem.details["needed"] + self._lists_size()
-            what = "the packages as large as apt says, and a packed copy of them"
+            installed = int(problem.details["needed"] / PACKED_COPY)
+            needed = problem.details["needed"] + self._lists_size() + later.beside(installed)
+            what = "the packages as large as apt says, a packed copy of them, and what is made of the tree"
             gone = require_space(os.path.dirname(self.output), needed, what, expendable)
             if not gone:
                 raise

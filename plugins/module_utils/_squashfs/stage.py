@@ -33,8 +33,10 @@ from ansible_collections.liveforge.images.plugins.module_utils._squashfs.pack im
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp
 
-# No root tree compresses better than this, so less free space than that cannot do.
-_BEST_RATIO = 64
+# What compressing leaves of a root tree at most, unless much of it is compressed already. Before a tree was packed once
+# with the same compression, nobody knows better. Algorithms that are not here compress better.
+_PACKED_SHARES = {"uncompressed": 1.0, "lz4": 0.5, "lz4hc": 0.45, "lzo": 0.45}
+_PACKED_SHARE = 0.35
 
 
 class SquashfsStage(Stage):
@@ -134,16 +136,23 @@ class SquashfsStage(Stage):
             self.options.nested.refuse(self._scan)
         if options.filesystem == "squashfs":
             self._refuse_lost_rights()
-        needed = self._expected_size() + (self._scan.data // 4 if self.options.nested else 0)
-        require_space(os.path.dirname(self.output), needed, f"the image of {options.root}")
+        require_space(os.path.dirname(self.output), self._needed_space(), f"the image of {options.root}")
 
-    def _expected_size(self) -> int:
-        """Bytes of the image: as well as the last one was compressed, or else the least that is possible."""
+    def packed_share(self) -> float:
+        """What packing makes of a tree that was never packed, as a multiple of the tree."""
+        return _PACKED_SHARES.get(self.options.how_to_compress().algorithm, _PACKED_SHARE)
+
+    def _needed_space(self) -> int:
+        """Bytes that building takes, with the image as well compressed as the last one was."""
+        needed = int(self._scan.data * self.packed_share())
         stamp = Stamp.load(self.output)
         # Of a layer with next to nothing in it, the ratio is 0.
-        if stamp is None or stamp.facts.get("compression") != self._compression_facts() or not stamp.facts["ratio"]:
-            return self._scan.data // _BEST_RATIO
-        return int(self._scan.size / stamp.facts["ratio"])
+        if stamp is not None and stamp.facts.get("compression") == self._compression_facts() and stamp.facts["ratio"]:
+            needed = int(self._scan.size / stamp.facts["ratio"])
+        nested = self.options.nested
+        if nested is not None:
+            needed += nested.space(self._scan, self._nested_size(nested))
+        return needed
 
     def _refuse_lost_rights(self) -> None:
         if self._scan.acls_in_force:

@@ -24,7 +24,8 @@ ZSTD = "kiwi-newest-zstd"
 
 
 def run(tool: str, scenario: str, number: int, failure: str | None = None, **figures: float) -> dict[str, t.Any]:
-    return {"tool": tool, "scenario": scenario, "round": number, "failure": failure, **figures}
+    booted = {"boot": {"accelerator": "tcg"}} if failure is None else {}
+    return {"tool": tool, "scenario": scenario, "round": number, "failure": failure, **booted, **figures}
 
 
 def results(*runs: dict[str, t.Any], **unavailable: str) -> table.Results:
@@ -121,6 +122,20 @@ def test_each_run_of_the_benchmark_is_documented_by_itself() -> None:
 def test_documentation_is_refused_without_a_ratio() -> None:
     with pytest.raises(table.TooFewRuns, match="it takes 3 runs"):
         table.documentation(results(*three(ZSTD, "cold", 80, 80), *three("liveforge", "cold", 20, 20)))
+
+
+def test_documentation_is_refused_when_nothing_was_booted() -> None:
+    measured = results(*three(ZSTD, "cold", 80, 80, 80), *three("liveforge", "cold", 20, 20, 20))
+    for one in measured.document["runs"]:
+        del one["boot"]
+    with pytest.raises(table.TooFewRuns, match="No image was booted"):
+        table.documentation(measured)
+
+
+def test_documentation_says_what_a_build_leaves_on_disk() -> None:
+    measured = results(*three(ZSTD, "cold", 80, 80, 80), *three("liveforge", "cold", 20, 20, 20))
+    measured.document["runs"][-1]["facts"] = {"disk": {"root tree": 1000, "squashfs": 270, "ISO": 330}}
+    assert "multiples of the root tree: squashfs 0.27, ISO 0.33, in all 1.60." in table.documentation(measured)
 
 
 def test_block_replaces_the_one_before_and_nothing_else() -> None:

@@ -24,6 +24,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_c
     prune,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import Repository
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space
 
 REPOSITORY = Repository("debian", "http://mirror/debian", "trixie", ("main",), "/keys.gpg")
 PREFIX = "mirror_debian_dists_trixie_"
@@ -220,7 +221,11 @@ After this operation, 1,234 kB of additional disk space will be used.
 )
 def test_space_for_packages_is_what_apt_says(cache: PackageCache, listing: str, needed: float) -> None:
     put(cache, "archives/old_1_all.deb", 500, 1)
-    assert cache.space_for(listing) == int(needed)
+    assert cache.space_for(listing, Space()) == int(needed)
+
+
+def test_space_for_packages_has_what_later_stages_need(cache: PackageCache) -> None:
+    assert cache.space_for(LISTING, Space(0.5, 7_000_000)) == int(1.85 * 1_234_000) + 7_000_000 + 1500
 
 
 def test_prune_leaves_what_was_used_meanwhile(cache: PackageCache, tmp_path: pathlib.Path) -> None:
