@@ -207,9 +207,7 @@ def _documented(results: Results) -> list[str]:
     ]
     accelerators = sorted({run["boot"]["accelerator"] for run in document["runs"] if run.get("boot")})
     if not accelerators:
-        raise TooFewRuns(
-            "No image was booted (--skip-boot); figures of images that may not boot are not for a document."
-        )
+        raise TooFewRuns("No image was booted (--skip-boot). Nothing is documented of images that may not boot.")
     facts[1] += f" Boots ran in QEMU with {', '.join(accelerators)}."
     if disk := _disk_sentence(results):
         facts.append(disk)
