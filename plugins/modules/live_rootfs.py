@@ -69,7 +69,10 @@ options:
         description: Name of its files in the image. The default is V(repository-N).
         type: str
       uri:
-        description: Where it is.
+        description:
+          - Where it is. A login in it (V(https://user:password@host/)) is taken as O(repositories[].username) and
+            O(repositories[].password), so that no log and no image has it; but this option is not hidden in what
+            Ansible itself logs.
         type: str
         required: true
       suite:

@@ -27,7 +27,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_l
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
     ACQUIRE,
     Repository,
-    plain_uri,
+    short_uri,
 )
 
 _NAMED = 5
@@ -165,7 +165,7 @@ def _list_packages(status: str) -> str:
 
 def _place(uri: str) -> str:
     """A URI in the form in which apt prints it; for a layer, it copies what is declared as a file."""
-    return re.sub(r"^file:", "copy:", plain_uri(uri))
+    return re.sub(r"^file:", "copy:", short_uri(uri))
 
 
 class LockedRepository:

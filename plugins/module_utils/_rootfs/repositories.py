@@ -113,7 +113,7 @@ class Repository:
     def inputs(self) -> dict[str, t.Any]:
         """The repository for a fingerprint, without its name; secrets only as digests."""
         found: dict[str, t.Any] = {
-            "uri": self.masked_uri(),
+            "uri": self.uri,
             "suite": self.suite,
             "components": list(self.components),
             "priority": self.priority,
@@ -142,17 +142,9 @@ class Repository:
         pin = f"release n={self.suite}" if shared_host else f'origin "{host}"'
         return f"Explanation: {self.name}\nPackage: *\nPin: {pin}\nPin-Priority: {self.priority}\n"
 
-    def masked_uri(self) -> str:
-        """The URI with a digest in place of a password."""
-        parts = urllib.parse.urlsplit(self.uri)
-        if parts.password is None:
-            return self.uri
-        digest = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
-        return self.uri.replace(f"{parts.username}:{parts.password}@", f"(secret {digest})@")
-
     def list_prefix(self) -> str:
         """What the names of its files in apt's lists folder start with."""
-        place = re.sub(r"^[a-z]+:(//)?", "", plain_uri(self.uri)).rstrip("/")
+        place = re.sub(r"^[a-z]+:(//)?", "", short_uri(self.uri)).rstrip("/")
         place += f"/{self.suite.strip('/')}/" if self.suite.endswith("/") else f"/dists/{self.suite}/"
         quoted = re.sub(r'[\\|{}\[\]<>"^~_=!@#$%&*]', lambda found: f"%{ord(found[0]):02x}", place)
         return quoted.replace("/", "_")
@@ -162,13 +154,19 @@ class Repository:
         return self.uri.startswith(("file:", "copy:"))
 
 
-def plain_uri(uri: str) -> str:
-    """A URI without login, and with one slash where apt leaves out the other two (``copy:///srv``)."""
-    uri = re.sub(r"^(file|copy):/+", r"\1:/", uri)
+def short_uri(uri: str) -> str:
+    """A URI with one slash where apt leaves out the other two (``copy:///srv``)."""
+    return re.sub(r"^(file|copy):/+", r"\1:/", uri)
+
+
+def _without_login(uri: str) -> tuple[str, str | None, str | None]:
+    """A URI, user name and password, which stand in what apt prints and in the image when they stay in the URI."""
     parts = urllib.parse.urlsplit(uri)
     if parts.username is None:
-        return uri
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return uri, None, None
+    plain = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    password = urllib.parse.unquote(parts.password) if parts.password is not None else None
+    return plain, urllib.parse.unquote(parts.username), password
 
 
 def exclusions(packages: t.Sequence[str]) -> str:
@@ -196,12 +194,15 @@ def default_repositories(distribution: str, release: str, mirror: str | None) ->
     else:
         mirror, security, keyring = mirror or _UBUNTU_MIRROR, _UBUNTU_SECURITY, UBUNTU_KEYRING
         components = ("main", "universe")
-    found = [Repository(distribution, mirror, release, components, keyring)]
+    mirror, username, password = _without_login(mirror)
+    login = {"username": username, "password": password}
+    _check_credentials("mirror", {"uri": mirror, **login})
+    found = [Repository(distribution, mirror, release, components, keyring, **login)]
     if distribution == "debian" and release in ("sid", "unstable"):
         return found
     return [
         *found,
-        Repository(f"{distribution}-updates", mirror, f"{release}-updates", components, keyring),
+        Repository(f"{distribution}-updates", mirror, f"{release}-updates", components, keyring, **login),
         Repository(f"{distribution}-security", security, f"{release}-security", components, keyring),
     ]
 
@@ -225,6 +226,7 @@ def declared_repositories(items: t.Sequence[dict[str, t.Any]]) -> list[Repositor
         if flat and components:
             raise StageError(f"{where}.components: a flat repository (suite {item['suite']!r}) has no components.")
         _check_trust(where, item)
+        item = _with_login(where, item)
         _check_credentials(where, item)
         found.append(
             Repository(
@@ -262,6 +264,16 @@ def _check_trust(where: str, item: t.Mapping[str, t.Any]) -> None:
     for architecture in item.get("architectures") or ():
         if not re.fullmatch(r"[a-z0-9-]+", architecture):
             raise StageError(f"{where}.architectures: {architecture!r} is not Debian's name of an architecture.")
+
+
+def _with_login(where: str, item: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The item with a login in its URI moved to where logins belong."""
+    uri, username, password = _without_login(item["uri"])
+    if username is None:
+        return item
+    if item.get("username") is not None or item.get("password") is not None:
+        raise StageError(f"{where}.uri has a login, and so have {where}.username and password. Give it once.")
+    return {**item, "uri": uri, "username": username, "password": password}
 
 
 def _check_credentials(where: str, item: t.Mapping[str, t.Any]) -> None:

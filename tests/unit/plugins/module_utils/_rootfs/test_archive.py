@@ -44,7 +44,7 @@ URIS = """\
 REPOSITORIES = [
     Repository("debian", "http://mirror/debian/", "trixie", ("main",), "/keys.gpg"),
     Repository("local", "copy:///srv/my%20debs", "./", (), None, trusted=True),
-    Repository("site", "http://user:word@site/debs", "./", (), "/keys.gpg"),
+    Repository("site", "http://site/debs", "./", (), "/keys.gpg", username="user", password="word"),
 ]
 
 

@@ -16,6 +16,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys impo
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositories import (
     Repository,
     declared_repositories,
+    default_repositories,
 )
 
 KEY = b"\x99\x01\x0d" + bytes(200)
@@ -56,6 +57,16 @@ def test_logins_are_for_this_repository_alone_and_in_no_other_text() -> None:
     assert SECRET not in str(repository.inputs())
     other = declared(trusted=True, username="me", password=SECRET + "x")
     assert other.inputs() != repository.inputs()
+
+
+def test_a_login_in_the_uri_is_a_login() -> None:
+    inside = declared(trusted=True, uri=f"https://me%40here:{SECRET}@example.org/debian")
+    assert inside == declared(trusted=True, username="me@here", password=SECRET)
+    with pytest.raises(StageError, match=r"repositories\[0\].uri has a login, and so have .* Give it once"):
+        declared(trusted=True, uri=f"https://me:{SECRET}@example.org/debian", username="me", password=SECRET)
+    main, updates, security = default_repositories("debian", "trixie", f"https://me:{SECRET}@example.org/debian")
+    assert main.uri == updates.uri == "https://example.org/debian"
+    assert main.password == updates.password == SECRET and security.password is None
 
 
 def test_rare_options_are_not_in_the_fingerprint_of_those_who_lack_them() -> None:
