@@ -40,7 +40,7 @@ options:
   image:
     description:
       - ISO or disk image to boot. Required unless O(kernel) is given; with it, the image is just attached.
-      - Disk images may be raw or qcow2, which is found out from their content.
+      - A disk image whose name ends in C(.qcow2) is one of that format, any other is raw.
     type: path
   media:
     description:

@@ -23,7 +23,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine imp
     Drive,
     Machine,
     Network,
-    image_format,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._qemu.process import termination_cleans_up, version_of
 from ansible_collections.liveforge.images.plugins.module_utils._stage_module import end_with
@@ -134,10 +133,21 @@ def _boot_drive(options: t.Mapping[str, t.Any]) -> Drive | None:
         return None
     if options["media"] == "cdrom":
         return Drive(path, interface="cdrom", readonly=True)
-    with open(path, "rb") as stream:
-        found = image_format(stream.read(4))
     interface = "usb" if options["media"] == "usb" else "virtio"
-    return Drive(path, found, interface, snapshot=options["snapshot"])
+    return Drive(path, image_format(path), interface, snapshot=options["snapshot"])
+
+
+def image_format(path: str) -> t.Literal["raw", "qcow2"]:
+    """By the name. The content of a raw disk is what its guest wrote, which may name files of this host as its own."""
+    if path.endswith(".qcow2"):
+        return "qcow2"
+    with open(path, "rb") as stream:
+        # QEMU's docs/interop/qcow2.txt
+        if stream.read(4) == b"QFI\xfb":
+            raise StageError(
+                f"image: {path} begins like a qcow2 image, but is not named so. Let its name end in .qcow2 when it is one."
+            )
+    return "raw"
 
 
 def _disk(number: int, given: t.Mapping[str, t.Any]) -> Drive:

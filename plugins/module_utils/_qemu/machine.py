@@ -11,7 +11,6 @@ is in qemu(1) and in "Device Emulation" (https://www.qemu.org/docs/master/system
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -236,8 +235,3 @@ def _kernel(machine: Machine) -> list[str]:
 def _escape(value: str) -> str:
     """A value inside a comma separated option: qemu(1) wants a comma doubled."""
     return value.replace(",", ",,")
-
-
-def image_format(head: bytes) -> t.Literal["raw", "qcow2"]:
-    """Format of a disk image, from its first four bytes (QEMU's docs/interop/qcow2.txt)."""
-    return "qcow2" if head[:4] == b"QFI\xfb" else "raw"

@@ -27,7 +27,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._qemu.machine imp
     Machine,
     Network,
     command_line,
-    image_format,
 )
 
 CHANNELS = Channels(serial_fd=7, qmp_fd=9, firmware_log="/x/firmware.log")
@@ -157,12 +156,6 @@ def test_qemu_takes_every_kind_of_machine(tmp_path: pathlib.Path) -> None:
             done = subprocess.run(argv, input=quit_command, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, (firmware, machine_type, done.stderr)
             assert done.stderr == ""
-
-
-def test_image_format() -> None:
-    assert image_format(b"QFI\xfb\0\0\0\x03") == "qcow2"
-    assert image_format(b"\x33\xed\x90\x90") == "raw"
-    assert image_format(b"") == "raw"
 
 
 def describe(folder: pathlib.Path, name: str, **changes: t.Any) -> None:
