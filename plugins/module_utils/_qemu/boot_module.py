@@ -145,7 +145,7 @@ def image_format(path: str) -> t.Literal["raw", "qcow2"]:
         # QEMU's docs/interop/qcow2.txt
         if stream.read(4) == b"QFI\xfb":
             raise StageError(
-                f"image: {path} begins like a qcow2 image, but is not named so. Let its name end in .qcow2 when it is one."
+                f"image: {path} begins like a qcow2 image, but is not named so. Call it NAME.qcow2 if it is one."
             )
     return "raw"
 
