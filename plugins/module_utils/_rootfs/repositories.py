@@ -70,9 +70,14 @@ class Repository:
     username: str | None = None
     password: str | None = dataclasses.field(default=None, repr=False)
 
-    def sources(self, keyring: str | None) -> str:
-        """The repository as a deb822 stanza (sources.list(5)) with its keys in ``keyring``."""
-        lines = ["Types: deb", f"URIs: {self.uri}", f"Suites: {self.suite}"]
+    def sources(self, keyring: str | None, *, login: bool = True) -> str:
+        """The repository as a deb822 stanza (sources.list(5)).
+
+        Args:
+            keyring: the file with its keys, or None.
+            login: whether a login that its URI holds is written, too; who only reads package lists needs none.
+        """
+        lines = ["Types: deb", f"URIs: {self.uri if login else _without_login(self.uri)}", f"Suites: {self.suite}"]
         if self.components:
             lines.append(f"Components: {' '.join(self.components)}")
         if self.architectures:
@@ -165,7 +170,10 @@ class Repository:
 
 def plain_uri(uri: str) -> str:
     """A URI without login, and with one slash where apt leaves out the other two (``copy:///srv``)."""
-    uri = re.sub(r"^(file|copy):/+", r"\1:/", uri)
+    return _without_login(re.sub(r"^(file|copy):/+", r"\1:/", uri))
+
+
+def _without_login(uri: str) -> str:
     parts = urllib.parse.urlsplit(uri)
     if parts.username is None:
         return uri
