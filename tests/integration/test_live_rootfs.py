@@ -251,6 +251,10 @@ FAILURES: list[tuple[dict[str, t.Any], str]] = [
     ({"locale": "de_DE.UTF-8"}, "locale: de_DE.UTF-8 needs the package locales"),
     ({"packages_remove": ["never-installed"]}, "packages_remove: never-installed is not installed"),
     ({"scripts": [{"content": "echo oh no; exit 3"}]}, "exited with 3 while running scripts[0]"),
+    (
+        {"post_bootstrap_scripts": [{"content": "rm -rf /var/log && ln -s /nowhere/log /var/log"}]},
+        "made /var/log/apt or a folder above it an absolute link",
+    ),
     ({"services_enabled": ["no-such.service"], "packages": ["systemd"]}, "systemctl enable no-such.service"),
 ]
 
