@@ -58,6 +58,12 @@ def test_logins_are_for_this_repository_alone_and_in_no_other_text() -> None:
     assert other.inputs() != repository.inputs()
 
 
+def test_a_login_in_the_uri_is_not_for_who_only_reads_package_lists() -> None:
+    repository = declared(trusted=True, uri=f"https://me:{SECRET}@example.org:8080/debian")
+    assert f"URIs: https://me:{SECRET}@example.org:8080/debian\n" in repository.sources(None)
+    assert "URIs: https://example.org:8080/debian\n" in repository.sources(None, login=False)
+
+
 def test_rare_options_are_not_in_the_fingerprint_of_those_who_lack_them() -> None:
     assert set(declared(keyring="/x").inputs()) == {"uri", "suite", "components", "priority", "keys"}
 
