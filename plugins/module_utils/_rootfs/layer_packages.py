@@ -41,6 +41,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import Sta
 # Where the folder that apt of the tree goes by appears inside the tree.
 _APT = "/run/liveforge-apt"
 _CONFIGURATION = "apt.conf"
+# What apt of the tree locks, or gives a mode, when it installs. The lists themselves must not change: where packages
+# came from is read from them afterwards.
+_WRITABLE = ("archives", "lists/auxfiles")
 
 
 class LayerPackages(Stage):
@@ -192,8 +195,8 @@ class LayerPackages(Stage):
         # What apt may trust without a check must not get into other builds, and apt refuses to trust a signed list.
         share_lists = self.lock is None and not any(repository.trusted for repository in self.repositories)
         self._cache.take_lists(self.repositories if share_lists else [], lists)
-        for path in (lists, archives):
-            os.makedirs(os.path.join(path, "partial"))
+        for path in ("archives/partial", "lists/auxfiles", "lists/partial"):
+            os.makedirs(os.path.join(inside, path))
         locked = None
         names = self.packages
         if self.lock is not None:
@@ -234,10 +237,10 @@ class LayerPackages(Stage):
         self._cache.keep(archives, lists if share_lists else None)
         work.progress.step("installing packages")
         sandbox = offline_sandbox(root, self.source_date_epoch)
+        writable = ((os.path.join(inside, path), f"{_APT}/{path}", True) for path in _WRITABLE)
         sandbox = dataclasses.replace(
             sandbox,
-            # apt locks the folder of packages, but nothing may change the lists: the record is made from them.
-            binds=((inside, _APT, False), (archives, f"{_APT}/archives", True)),
+            binds=((inside, _APT, False), *writable),
             environment={**sandbox.environment, "APT_CONFIG": f"{_APT}/{_CONFIGURATION}"},
         )
         work.run.run(
