@@ -95,6 +95,9 @@ for name in below installed shown uris releases apt.conf outside.conf; do
     rm -rf $name && ln -s {victim} $name
 done
 rm -f lists/*
+for package in archives/*.deb; do
+    echo more >>$package
+done
 exit 0
 """
 
@@ -283,7 +286,10 @@ def test_a_package_on_a_base_sees_no_login_and_reaches_no_file_of_the_host(
     assert "archives/nosy-tool_1.0_all.deb" in names
     assert "URIs: http://127.0.0.1:" in text
     assert LOGIN[1] not in text
-    # What it did to the package lists, if anything, did not reach the record of where packages came from.
+    # Its own file is one with that in the cache, which another build may be using.
+    name = "nosy-tool_1.0_all.deb"
+    assert (workspace / "cache/archives" / name).read_bytes() == (workspace / "www/site" / name).read_bytes()
+    # It did not get at the package lists, which tell where packages came from.
     recorded = json.loads((workspace / "layer.packages.tar.zst.stage.json").read_text())["facts"]["archive"]
     assert recorded["unknown"] == []
     assert recorded["packages"]["nosy-tool"]["repository"] == "site"

@@ -41,9 +41,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import Sta
 # Where the folder that apt of the tree goes by appears inside the tree.
 _APT = "/run/liveforge-apt"
 _CONFIGURATION = "apt.conf"
-# What apt of the tree locks, or gives a mode, when it installs. The lists themselves must not change: where packages
-# came from is read from them afterwards.
-_WRITABLE = ("archives", "lists/auxfiles")
+# What apt of the tree locks, or gives a mode, when it installs. The lists themselves must not change, since they tell
+# afterwards where packages came from; nor packages, which may be one file with those that other builds have checked.
+_WRITABLE = ("archives/lock", "archives/partial", "lists/auxfiles")
 
 
 class LayerPackages(Stage):
@@ -197,6 +197,8 @@ class LayerPackages(Stage):
         self._cache.take_lists(self.repositories if share_lists else [], lists)
         for path in ("archives/partial", "lists/auxfiles", "lists/partial"):
             os.makedirs(os.path.join(inside, path))
+        with open(os.path.join(archives, "lock"), "wb"):
+            pass
         locked = None
         names = self.packages
         if self.lock is not None:
