@@ -217,6 +217,48 @@ def test_ssh_starts_with_all_keys_when_its_configuration_names_any(
     assert ssh_wants(again) == ["liveforge-ssh-host-keys.service"]
 
 
+def test_links_of_an_image_lead_to_no_file_of_the_build_host(
+    workspace: pathlib.Path, declared: dict[str, t.Any]
+) -> None:
+    """They mean files of the image, where it has any."""
+    host, again = workspace / "host", workspace / "again"
+    victims = [host / path for path in ("log/app.log", "cache/apt/pkgcache.bin", "cache/debconf/x.dat", "machine-id")]
+    for victim in victims:
+        victim.parent.mkdir(parents=True, exist_ok=True)
+        victim.write_text("of the host\n")
+    overlay = workspace / "links"
+    (overlay / "etc").mkdir(parents=True)
+    (overlay / "etc/machine-id").symlink_to(host / "machine-id")
+    script = f"""
+        set -e
+        rm -rf /var/log /var/cache
+        ln -s {host}/log /var/log
+        ln -s {host}/cache /var/cache
+        mv /var/lib/dpkg /usr/share/dpkg-database
+        ln -s /usr/share/dpkg-database /var/lib/dpkg
+        touch /var/lib/dpkg/status-old
+        mv /root /home/root
+        ln -s /home/root /root
+        touch /root/.bash_history
+    """
+    options = {
+        "packages": declared["packages"],
+        "overlays": [{"src": str(overlay), "remote_src": True}],
+        "scripts": [{"content": script}],
+    }
+    result = playbook.module("live_rootfs", {**SMALL, "dest": str(again), **options}, workspace)
+    assert not result.get("failed"), result
+    assert [victim.read_text() for victim in victims] == ["of the host\n"] * len(victims)
+    assert {path: os.readlink(again / path) for path in ("var/log", "var/cache", "etc/machine-id")} == {
+        "var/log": f"{host}/log",
+        "var/cache": f"{host}/cache",
+        "etc/machine-id": f"{host}/machine-id",
+    }
+    assert not (again / "usr/share/dpkg-database/status-old").exists()
+    assert not (again / "home/root/.bash_history").exists()
+    assert "openssh-server" in result["packages"]
+
+
 def ssh_wants(tree: pathlib.Path) -> list[str]:
     """The units that systemd starts with ssh, and waits for."""
     return sorted(path.name for path in (tree / "etc/systemd/system/ssh.service.wants").iterdir())
@@ -251,6 +293,10 @@ FAILURES: list[tuple[dict[str, t.Any], str]] = [
     ({"locale": "de_DE.UTF-8"}, "locale: de_DE.UTF-8 needs the package locales"),
     ({"packages_remove": ["never-installed"]}, "packages_remove: never-installed is not installed"),
     ({"scripts": [{"content": "echo oh no; exit 3"}]}, "exited with 3 while running scripts[0]"),
+    (
+        {"post_bootstrap_scripts": [{"content": "rm -rf /var/log && ln -s /nowhere/log /var/log"}]},
+        "made /var/log/apt or a folder above it an absolute link",
+    ),
     ({"services_enabled": ["no-such.service"], "packages": ["systemd"]}, "systemctl enable no-such.service"),
 ]
 

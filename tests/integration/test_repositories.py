@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -63,25 +64,59 @@ def key(workspace: pathlib.Path) -> pathlib.Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def repository(workspace: pathlib.Path, key: pathlib.Path) -> pathlib.Path:
-    """A flat repository with one package, signed."""
-    folder = workspace / "www/site"
-    control = workspace / "package/DEBIAN/control"
+def make_package(workspace: pathlib.Path, folder: pathlib.Path, name: str, postinst: str | None = None) -> str:
+    """Build a package into ``folder``; returns its paragraph of the repository's index."""
+    control = workspace / "packages" / name / "DEBIAN/control"
     control.parent.mkdir(parents=True)
     fields = (
-        "Package: site-tool\nVersion: 1.0\nArchitecture: all\nMaintainer: Site <site@example.org>\nDescription: tool\n"
+        f"Package: {name}\nVersion: 1.0\nArchitecture: all\nMaintainer: Site <site@example.org>\nDescription: tool\n"
     )
     control.write_text(fields)
-    folder.mkdir(parents=True)
-    deb = folder / "site-tool_1.0_all.deb"
+    if postinst is not None:
+        control.with_name("postinst").write_text(postinst)
+        control.with_name("postinst").chmod(0o755)
+    deb = folder / f"{name}_1.0_all.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "--build", str(workspace / "package"), str(deb)],
+        ["dpkg-deb", "--root-owner-group", "--build", str(control.parent.parent), str(deb)],
         check=True,
         stdout=subprocess.DEVNULL,
     )
     content = deb.read_bytes()
-    packages = f"{fields}Filename: ./{deb.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    return f"{fields}Filename: ./{deb.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+
+
+# Keeps what it sees of the folder that apt goes by, and puts links to a file of the build host wherever it can.
+NOSY = """\
+#!/bin/sh
+cd /run/liveforge-apt || exit 1
+find . -type f >/seen-names
+find . -maxdepth 1 -type f -exec cat {{}} + >/seen-text
+for name in below installed shown uris releases apt.conf outside.conf; do
+    rm -rf $name && ln -s {victim} $name
+done
+rm -f lists/*
+for package in archives/*.deb; do
+    echo more >>$package
+done
+exit 0
+"""
+
+
+@pytest.fixture(scope="module")
+def victim(workspace: pathlib.Path) -> pathlib.Path:
+    """A file of the build host that no package may reach."""
+    path = workspace / "file-of-the-host"
+    path.write_text("of the host\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def repository(workspace: pathlib.Path, key: pathlib.Path, victim: pathlib.Path) -> pathlib.Path:
+    """A flat repository with two packages, signed."""
+    folder = workspace / "www/site"
+    folder.mkdir(parents=True)
+    packages = make_package(workspace, folder, "site-tool")
+    packages += "\n" + make_package(workspace, folder, "nosy-tool", NOSY.format(victim=victim))
     (folder / "Packages").write_text(packages)
     digest = hashlib.sha256(packages.encode()).hexdigest()
     (folder / "Release").write_text(
@@ -236,3 +271,25 @@ def test_a_wrong_key_is_refused_and_trust_must_be_asked_for(
     source = (workspace / "other/etc/apt/sources.list.d/site.sources").read_text()
     assert "Trusted: yes" in source and "Signed-By" not in source
     shutil.rmtree(workspace / "other")
+
+
+def test_a_package_on_a_base_sees_no_login_and_reaches_no_file_of_the_host(
+    built: dict[str, t.Any], workspace: pathlib.Path, declared: list[dict[str, t.Any]], victim: pathlib.Path
+) -> None:
+    layer = workspace / "layer"
+    options = {"dest": str(layer), "base": str(workspace / "rootfs"), "packages": ["nosy-tool"]}
+    result = rootfs(workspace, declared, **options)
+    assert not result.get("failed"), (workspace / "layer.packages.tar.zst.log").read_text()[-3000:]
+    assert result["packages"]["nosy-tool"] == "1.0"
+    assert victim.read_text() == "of the host\n"
+    names, text = ((layer / name).read_text() for name in ("seen-names", "seen-text"))
+    assert "archives/nosy-tool_1.0_all.deb" in names
+    assert "URIs: http://127.0.0.1:" in text
+    assert LOGIN[1] not in text
+    # Its own file is one with that in the cache, which another build may be using.
+    name = "nosy-tool_1.0_all.deb"
+    assert (workspace / "cache/archives" / name).read_bytes() == (workspace / "www/site" / name).read_bytes()
+    # It did not get at the package lists, which tell where packages came from.
+    recorded = json.loads((workspace / "layer.packages.tar.zst.stage.json").read_text())["facts"]["archive"]
+    assert recorded["unknown"] == []
+    assert recorded["packages"]["nosy-tool"]["repository"] == "site"

@@ -17,6 +17,7 @@ import urllib.parse
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import PackageCache
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_lock import (
     HOW_TO_RENEW,
@@ -33,13 +34,15 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 _NAMED = 5
 # Files that the hook leaves for ArchiveRecord.
 _INSTALLED, _SHOWN, _URIS, _RELEASES = "installed", "shown", "uris", "releases"
+# Where dpkg has it in a tree.
+_DATABASE = "/var/lib/dpkg"
 
 
 class ArchiveRecord:
     """Where the packages of a finished tree came from, while apt's lists still tell it.
 
     Args:
-        folder: an empty folder on the build host.
+        folder: a folder on the build host that nothing inside of the tree ever sees.
         repositories: those of the tree.
         base: a tree below this one, whose packages do not count, or None.
     """
@@ -51,12 +54,12 @@ class ArchiveRecord:
 
     def hook(self) -> str:
         """A shell command for mmdebstrap's customize hooks."""
-        script = self._script('"$1"/var/lib/dpkg', '"$1"/var/lib/apt/lists')
+        script = self._script(f'"$1"{_DATABASE}', '"$1"/var/lib/apt/lists')
         return f'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; {script}'
 
     def command(self, root: str, lists: str) -> list[str]:
         """The same for a tree at ``root``, as a command with ``APT_CONFIG`` in its environment; lists in ``lists``."""
-        return ["sh", "-c", self._script(shlex.quote(os.path.join(root, "var/lib/dpkg")), shlex.quote(lists))]
+        return ["sh", "-c", self._script(shlex.quote(image_path.host_path(root, _DATABASE)), shlex.quote(lists))]
 
     def _script(self, status: str, lists: str) -> str:
         place = {name: shlex.quote(os.path.join(self._folder, name)) for name in (_INSTALLED, _SHOWN, _URIS, _RELEASES)}
@@ -64,7 +67,7 @@ class ArchiveRecord:
         installed = _list_packages(status)
         if self._base is not None:
             below = shlex.quote(os.path.join(self._folder, "below"))
-            of_base = _list_packages(shlex.quote(os.path.join(self._base, "var/lib/dpkg")))
+            of_base = _list_packages(shlex.quote(image_path.host_path(self._base, _DATABASE)))
             installed = f"{of_base} > {below}; {installed} | grep -Fxv -f {below}"
         return (
             f"{installed} > {place[_INSTALLED]}; "

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import posixpath
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.accounts import Group, User
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
@@ -138,12 +138,10 @@ class Configurator:
             if not self._exists("/usr/sbin/locale-gen"):
                 raise StageError(f"locale: {name} needs the package locales in packages.")
             charset = name.partition(".")[2].partition("@")[0] or "ISO-8859-1"
-            supported = os.path.join(self._root, "usr/share/i18n/SUPPORTED")
+            supported = image_path.read_text(self._root, "/usr/share/i18n/SUPPORTED")
             line = f"{name} {charset}"
-            if os.path.exists(supported):
-                with open(supported, encoding="utf-8") as stream:
-                    if line not in (known.strip() for known in stream):
-                        raise StageError(f"locale: {name} is not in /usr/share/i18n/SUPPORTED of the image.")
+            if supported is not None and line not in (known.strip() for known in supported.split("\n")):
+                raise StageError(f"locale: {name} is not in /usr/share/i18n/SUPPORTED of the image.")
             self.write("/etc/locale.gen", f"{line}\n".encode())
             self._inside(["locale-gen"], f"making the locale {name}")
         self.write("/etc/locale.conf", f"LANG={name}\n".encode())
@@ -169,7 +167,7 @@ class Configurator:
 
     def group(self, group: Group) -> None:
         """Create a group, or give one that exists the declared number."""
-        exists = self._entry("etc/group", group.name) is not None
+        exists = self._entry("/etc/group", group.name) is not None
         command = ["groupmod" if exists else "groupadd"]
         if group.system and not exists:
             command.append("--system")
@@ -180,7 +178,7 @@ class Configurator:
 
     def user(self, user: User) -> None:
         """Create a user or change one that exists, with password hash and SSH keys."""
-        exists = self._entry("etc/passwd", user.name) is not None
+        exists = self._entry("/etc/passwd", user.name) is not None
         command = ["usermod" if exists else "useradd"]
         if not exists:
             command += ["--system"] if user.system else ["--create-home"]
@@ -273,7 +271,7 @@ class Configurator:
         return self._inside(command, task)
 
     def _ssh_keys(self, user: User) -> None:
-        account = self._entry("etc/passwd", user.name)
+        account = self._entry("/etc/passwd", user.name)
         if account is None:
             raise StageError(f"users: {user.name} was not created, so it cannot have SSH keys.")
         home, owner, group = account[5], account[2], account[3]
@@ -286,15 +284,14 @@ class Configurator:
 
     def _entry(self, database: str, name: str) -> list[str] | None:
         """The fields of a line of passwd(5) or group(5)."""
-        with open(os.path.join(self._root, database), encoding="utf-8", errors="surrogateescape") as stream:
-            for line in stream:
-                fields = line.rstrip("\n").split(":")
-                if fields[0] == name:
-                    return fields
+        for line in (image_path.read_text(self._root, database) or "").split("\n"):
+            fields = line.split(":")
+            if fields[0] == name:
+                return fields
         return None
 
     def _exists(self, path: str) -> bool:
-        return os.path.lexists(os.path.join(self._root, path.lstrip("/")))
+        return image_path.exists(self._root, path, follow=False)
 
     def _inside(self, argv: t.Sequence[str], task: str, stdin: bytes | None = None) -> str:
         return self._work.run.run(self._sandbox.command(argv), task=task, stdin=stdin)

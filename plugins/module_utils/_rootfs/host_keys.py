@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
 
 _FIRST_UNIT = "liveforge-ssh-first-host-key.service"
@@ -80,7 +80,7 @@ def make_at_boot(configure: Configurator, root: str) -> None:
     ssh starts as soon as there is an Ed25519 key, and offers the others when they are found; or with all of them, when
     its configuration names keys: it may name none but the last one.
     """
-    if not os.path.lexists(os.path.join(root, "usr/sbin/sshd")):
+    if not image_path.exists(root, "usr/sbin/sshd", follow=False):
         return
     text = configure.run(["sh", "-c", _TAKE_AND_SHOW], "taking out the SSH host keys")
     units = {_ALL_UNIT: _ALL} if _may_name_keys(text) else {_FIRST_UNIT: _FIRST, _ALL_UNIT: _OTHERS}

@@ -15,7 +15,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path, kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import (
@@ -39,8 +39,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successor
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, input_artifact, require_space
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, tree_size
 
-# Where the folder with lists, packages and configuration of apt appears inside the tree.
+# Where the folder that apt of the tree goes by appears inside the tree.
 _APT = "/run/liveforge-apt"
+_CONFIGURATION = "apt.conf"
+# What apt of the tree locks, or gives a mode, when it installs. The lists themselves must not change, since they tell
+# afterwards where packages came from; nor packages, which may be one file with those that other builds have checked.
+_WRITABLE = ("archives/lock", "archives/partial", "lists/auxfiles")
 
 
 class LayerPackages(Stage):
@@ -163,7 +167,7 @@ class LayerPackages(Stage):
         if not self.packages:
             return
         find_tool("apt-get")
-        if not os.path.exists(os.path.join(self.base, "usr/bin/apt-get")):
+        if not image_path.exists(self.base, "usr/bin/apt-get"):
             raise StageError(
                 f"packages: {', '.join(self.packages)} cannot be added, because the base {self.base} has no apt. Add "
                 "apt to the packages of the base, or these packages themselves."
@@ -188,12 +192,18 @@ class LayerPackages(Stage):
 
     def _install(self, work: Work, root: str, folder: str) -> dict[str, t.Any]:
         """Install the packages into the stack at ``root``, and return where they came from."""
-        lists, archives = os.path.join(folder, "lists"), os.path.join(folder, "archives")
+        # All that the tree, where maintainer scripts run as root, gets to see of the folder. Beside it lies what apt of
+        # this host goes by before and after that, with logins, and what is noted in the end.
+        inside = os.path.join(folder, "inside")
+        os.mkdir(inside)
+        lists, archives = os.path.join(inside, "lists"), os.path.join(inside, "archives")
         # What apt may trust without a check must not get into other builds, and apt refuses to trust a signed list.
         share_lists = self.lock is None and not any(repository.trusted for repository in self.repositories)
         self._cache.take_lists(self.repositories if share_lists else [], lists)
-        for path in (lists, archives):
-            os.makedirs(os.path.join(path, "partial"))
+        for path in ("archives/partial", "lists/auxfiles", "lists/partial"):
+            os.makedirs(os.path.join(inside, path))
+        with open(os.path.join(archives, "lock"), "wb"):
+            pass
         locked = None
         names = self.packages
         if self.lock is not None:
@@ -202,9 +212,9 @@ class LayerPackages(Stage):
             locked.link_into(archives)
             # Which version of which suite is the lock's business.
             names = sorted({re.split("[=/]", name)[0] for name in names})
-        self._write_configuration(folder, locked)
-        outside = {"APT_CONFIG": self._apt_configuration(folder, "outside", folder, root)}
-        self._apt_configuration(folder, "inside", _APT, "/")
+        self._write_sources(folder, inside, locked)
+        outside = {"APT_CONFIG": self._apt_configuration(folder, folder, inside, root)}
+        self._apt_configuration(inside, _APT, _APT, None)
         progress = InstallProgress(work.progress).line
         hint = self._cause
         work.progress.step("reading package lists")
@@ -234,10 +244,11 @@ class LayerPackages(Stage):
         self._cache.keep(archives, lists if share_lists else None)
         work.progress.step("installing packages")
         sandbox = offline_sandbox(root, self.source_date_epoch)
+        writable = ((os.path.join(inside, path), f"{_APT}/{path}", True) for path in _WRITABLE)
         sandbox = dataclasses.replace(
             sandbox,
-            binds=((folder, _APT, True),),
-            environment={**sandbox.environment, "APT_CONFIG": f"{_APT}/inside.conf"},
+            binds=((inside, _APT, False), *writable),
+            environment={**sandbox.environment, "APT_CONFIG": f"{_APT}/{_CONFIGURATION}"},
         )
         work.run.run(
             sandbox.command(["apt-get", "--no-download", *install]),
@@ -275,30 +286,43 @@ class LayerPackages(Stage):
                     os.unlink(entry.path)
             update()
 
-    def _write_configuration(self, folder: str, locked: LockedRepository | None) -> None:
+    def _write_sources(self, folder: str, inside: str, locked: LockedRepository | None) -> None:
+        """Write repositories and pins for apt of this host, and for apt of the tree, which gets no login to see.
+
+        Args:
+            folder: for this host.
+            inside: for the tree.
+            locked: the repository that takes the place of all others, or None.
+        """
+        pins = preferences(self.repositories) if locked is None else ""
+        pins = "\n".join(filter(None, (pins, exclusions(self.excluded))))
         if locked is not None:
-            sources, pins = locked.sources(), ""
+            sources = locked.sources()
         else:
             sources = "\n".join(repository.sources(repository.keyring_file(folder)) for repository in self.repositories)
-            pins = preferences(self.repositories)
-        with open(os.path.join(folder, "image.sources"), "w", encoding="utf-8") as stream:
-            # apt would use packages of file: where they are, which is not inside of the tree.
-            stream.write(sources.replace("URIs: file:", "URIs: copy:"))
-        with open(os.path.join(folder, "preferences"), "w", encoding="utf-8") as stream:
-            stream.write("\n".join(filter(None, (pins, exclusions(self.excluded)))))
+        for place in (folder, inside):
+            with open(os.path.join(place, "image.sources"), "w", encoding="utf-8") as stream:
+                # apt would use packages of file: where they are, which is not inside of the tree.
+                stream.write(sources.replace("URIs: file:", "URIs: copy:"))
+            with open(os.path.join(place, "preferences"), "w", encoding="utf-8") as stream:
+                stream.write(pins)
         with open(os.path.join(folder, "auth.conf"), "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write("".join(repository.credentials() for repository in self.repositories))
 
-    def _apt_configuration(self, folder: str, name: str, seen: str, root: str) -> str:
-        """Write apt.conf(5) for a look from outside or inside of the tree; returns its path.
+    def _apt_configuration(self, folder: str, seen: str, downloads: str, root: str | None) -> str:
+        """Write apt.conf(5) for apt of this host or of the tree; returns its path.
 
         Args:
-            folder: where it is written.
-            name: of the file, without suffix.
+            folder: where it is written, beside the sources.
             seen: path of that folder as apt sees it.
-            root: path of the tree as apt sees it.
+            downloads: path of the folder with package lists and packages as apt sees it.
+            root: path of the tree on this host; None for apt of the tree.
         """
+
+        def state(path: str) -> str:
+            return path if root is None else image_path.host_path(root, path)
+
         settings = {
             "APT::Architecture": self.architecture,
             "APT::Install-Recommends": str(self.recommends).lower(),
@@ -313,17 +337,17 @@ class LayerPackages(Stage):
             "Dir::Etc::preferencesparts": f"{seen}/none",
             "Dir::Etc::netrc": f"{seen}/auth.conf",
             "Dir::Etc::netrcparts": f"{seen}/none",
-            "Dir::State::lists": f"{seen}/lists",
-            "Dir::State::status": os.path.join(root, "var/lib/dpkg/status"),
-            "Dir::State::extended_states": os.path.join(root, "var/lib/apt/extended_states"),
-            "Dir::Cache": seen,
-            "Dir::Cache::archives": f"{seen}/archives",
+            "Dir::State::lists": f"{downloads}/lists",
+            "Dir::State::status": state("/var/lib/dpkg/status"),
+            "Dir::State::extended_states": state("/var/lib/apt/extended_states"),
+            "Dir::Cache": downloads,
+            "Dir::Cache::archives": f"{downloads}/archives",
             "Dir::Cache::pkgcache": "",
             "Dir::Cache::srcpkgcache": "",
             "Dir::Log": "/dev/null",
             "DPkg::Options::": "--force-unsafe-io",
         }
-        path = os.path.join(folder, f"{name}.conf")
+        path = os.path.join(folder, _CONFIGURATION)
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(f'#clear APT::Architectures;\nAPT::Architectures {{ "{self.architecture}"; }};\n')
             stream.writelines(f'{setting} "{value}";\n' for setting, value in settings.items())

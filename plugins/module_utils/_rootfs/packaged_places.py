@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import typing as t
+
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 
 _DATABASE = "var/lib/dpkg"
 # The database itself, its settings, and changelogs, wherever these come from.
@@ -23,7 +24,7 @@ def packaged_places(root: str) -> t.Callable[[str], bool]:
 
     What is at none of these places can neither be missed nor be found changed by ``dpkg --verify``.
     """
-    places = _resolved(root, _known_to_dpkg(os.path.join(root, _DATABASE)))
+    places = _resolved(root, _known_to_dpkg(root))
 
     def is_packaged(path: str) -> bool:
         return path in places or any(path == folder or path.startswith(folder + "/") for folder in _FOLDERS)
@@ -31,15 +32,22 @@ def packaged_places(root: str) -> t.Callable[[str], bool]:
     return is_packaged
 
 
-def _known_to_dpkg(database: str) -> set[str]:
+def _known_to_dpkg(root: str) -> set[str]:
     """All paths of all packages, relative to the tree, and the places that diversions move them to."""
     found: set[str] = set()
-    for path in (*glob.glob(os.path.join(glob.escape(database), "info/*.list")), os.path.join(database, "diversions")):
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-                # Of a diversion there is also a line with the name of a package, which is no path and does no harm.
-                found.update(line.rstrip("\n").strip("/") for line in stream)
+    with image_path.open_folder(root, f"{_DATABASE}/info") as folder:
+        if folder is not None:
+            for name in os.listdir(folder):
+                if name.endswith(".list"):
+                    found.update(_lines(image_path.Place(folder, name).text()))
+    # Of a diversion there is also a line with the name of a package, which is no path and does no harm.
+    found.update(_lines(image_path.read_text(root, f"{_DATABASE}/diversions")))
     return found
+
+
+def _lines(text: str | None) -> t.Iterator[str]:
+    """Paths as dpkg writes them, relative to the tree."""
+    return (line.strip("/") for line in (text or "").split("\n") if line)
 
 
 def _resolved(root: str, paths: t.Iterable[str]) -> set[str]:

@@ -50,6 +50,17 @@ _VARIANT_PACKAGES = {
 _FILE_MIRROR_HOOKS = "/usr/share/mmdebstrap/hooks/file-mirror-automount"
 _PINS = "etc/apt/preferences.d/00-image-repositories"
 _CREDENTIALS = "etc/apt/auth.conf.d/00-build.conf"
+# Where mmdebstrap and the apt that it calls write or remove files of the tree from outside, by their paths.
+_CHANGED_FROM_OUTSIDE = (
+    *("dev", "etc/apt/apt.conf.d", "etc/apt/auth.conf.d", "run", "tmp", "usr/sbin", "var/cache/apt/archives"),
+    *("var/cache/ldconfig", "var/lib/apt/lists", "var/lib/dbus", "var/lib/dpkg", "var/log/apt"),
+)
+# A shell command for its hooks that fails when a link would lead them out of the tree. Debian's own are relative.
+_REFUSE_LINKS_OUT = (
+    f"for place in {' '.join(_CHANGED_FROM_OUTSIDE)}; do "
+    'case $(realpath -m "$1/$place") in "$(realpath "$1")"/*) ;; '
+    '*) echo "leads out of the tree: /$place"; exit 1;; esac; done'
+)
 # How mmdebstrap itself calls apt for the packages of --include: from outside, with the dpkg of the tree.
 _APT_FROM_OUTSIDE = (
     'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -o Dir::Bin::dpkg=env -o DPkg::Options::=--unset=TMPDIR '
@@ -255,6 +266,9 @@ class PackageTree(Stage):
             "--dpkgopt=force-unsafe-io",
             # mmdebstrap has just copied that of the build host.
             '--setup-hook=rm -f "$1"/etc/hostname',
+            # Before all other hooks of these kinds: some of them change the tree as well.
+            f"--essential-hook={_REFUSE_LINKS_OUT}",
+            f"--customize-hook={_REFUSE_LINKS_OUT}",
         ]
         if self.recommends:
             command.append("--aptopt=APT::Install-Recommends true")
@@ -270,7 +284,10 @@ class PackageTree(Stage):
         else:
             command.append(locked.setup_hook())
         command += self._keep_hooks()
-        command += [f"--essential-hook={hook}" for hook in self._bootstrap(target, folder)]
+        bootstrap = list(self._bootstrap(target, folder))
+        if bootstrap:
+            bootstrap.append(_REFUSE_LINKS_OUT)
+        command += [f"--essential-hook={hook}" for hook in bootstrap]
         command.append(f"--customize-hook={record.hook()}")
         return [*command, self.repositories[0].suite, target, sources]
 
@@ -327,6 +344,13 @@ class PackageTree(Stage):
         if lacking:
             what = "the packages as large as apt says, a packed copy, the downloads, and what is made of the tree"
             raise lack_of_space(os.path.dirname(self.output), int(lacking[1]), int(lacking[2]), what)
+        leading = re.search(r"^leads out of the tree: (\S+)$", output, re.MULTILINE)
+        if leading:
+            return (
+                f"A package, post_bootstrap_scripts, or archives of the phase bootstrap made {leading[1]} or a folder "
+                "above it an absolute link, which leads to another place on the build host than in the image. Make it "
+                "a relative link, or make it in scripts, which run when mmdebstrap is done."
+            )
         for package in self.excluded:
             if re.search(rf"(Depends|PreDepends): {re.escape(package)} .*(not installable|not going to be)", output):
                 return f"packages_exclude: {package} is needed by another package. Take one of them out."

@@ -15,6 +15,7 @@ import urllib.parse
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.keys import binary_keyring
 
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -99,7 +100,7 @@ class Repository:
             return f"/etc/apt/keyrings/{self.name}.gpg", self.keys
         if self.keyring is None:
             return None
-        if os.path.exists(os.path.join(root, self.keyring.lstrip("/"))):
+        if image_path.exists(root, self.keyring):
             return self.keyring, b""
         with open(self.keyring, "rb") as stream:
             return f"/etc/apt/keyrings/{self.name}{os.path.splitext(self.keyring)[1]}", stream.read()

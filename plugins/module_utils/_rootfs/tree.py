@@ -16,7 +16,12 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import fi
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import first_boot, kept_tree, kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import (
+    first_boot,
+    image_path,
+    kept_tree,
+    kiwi_interface,
+)
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_places import is_boot_place
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator, offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.declaration import Declaration
@@ -296,21 +301,13 @@ class RootTree(Stage):
             remove(folder)
 
     def _require_bash(self, root: str) -> None:
-        if not any(os.path.lexists(os.path.join(root, path)) for path in ("bin/bash", "usr/bin/bash")):
+        if not any(image_path.exists(root, path, follow=False) for path in ("bin/bash", "usr/bin/bash")):
             raise StageError("kiwi_profile: scripts of KIWI descriptions need bash in the image. Add it to packages.")
 
     def _package_sources(self, configure: Configurator, root: str) -> None:
         """Leave the image with the repositories it shall keep, and their keys."""
         kept = self.package_sources
-        folder = os.path.join(root, "etc/apt/sources.list.d")
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            os.unlink(os.path.join(folder, name))
-        main_list = os.path.join(root, "etc/apt/sources.list")
-        if os.path.lexists(main_list):
-            os.unlink(main_list)
-        pins = os.path.join(root, "etc/apt/preferences.d/00-image-repositories")
-        if os.path.lexists(pins):
-            os.unlink(pins)
+        first_boot.forget_package_sources(root)
         if preferences(kept):
             configure.write("/etc/apt/preferences.d/00-image-repositories", preferences(kept).encode())
         for repository in kept:
@@ -355,12 +352,11 @@ def limit_times(root: str, limit: int) -> None:
 
 def kernel_versions(root: str) -> list[str]:
     """Versions of the kernels whose modules are in a tree, in no particular order of age."""
-    folder = os.path.join(root, "usr/lib/modules")
-    if not os.path.isdir(folder):
-        folder = os.path.join(root, "lib/modules")
-    if not os.path.isdir(folder):
-        return []
-    return sorted(name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name)))
+    for path in ("usr/lib/modules", "lib/modules"):
+        with image_path.open_folder(root, path) as folder:
+            if folder is not None:
+                return sorted(name for name in os.listdir(folder) if image_path.is_folder(root, f"{path}/{name}"))
+    return []
 
 
 def host_architecture() -> str:

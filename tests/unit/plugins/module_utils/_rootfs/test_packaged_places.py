@@ -67,3 +67,16 @@ def test_not_packaged(is_packaged: t.Callable[[str], bool], path: str) -> None:
 
 def test_a_tree_without_dpkg_has_none(tmp_path: pathlib.Path) -> None:
     assert not packaged_places(str(tmp_path))("usr/bin/ls")
+
+
+def test_a_database_behind_a_link_is_that_of_the_tree(tmp_path: pathlib.Path) -> None:
+    """dpkg finds it in the image, and what this host has at the same place is another one."""
+    root = tmp_path / "root"
+    for database, path in ((root / str(tmp_path)[1:], "usr/bin/own"), (tmp_path, "usr/bin/foreign")):
+        (database / "dpkg/info").mkdir(parents=True)
+        (database / "dpkg/info/a.list").write_text(f"/{path}\n")
+    (root / "var/lib").mkdir(parents=True)
+    (root / "var/lib/dpkg").symlink_to(tmp_path / "dpkg")
+    is_packaged = packaged_places(str(root))
+    assert is_packaged("usr/bin/own")
+    assert not is_packaged("usr/bin/foreign")
