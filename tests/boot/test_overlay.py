@@ -14,7 +14,16 @@ import pytest
 
 import playbook
 from boot import feature_images, network_servers, variants
-from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status, stick_with_file
+from boot.feature_images import (
+    FALLBACK,
+    HEALTH,
+    MIB,
+    STATUS,
+    FeatureImage,
+    disk_with_files,
+    status,
+    stick_with_file,
+)
 
 WRITE = "echo {} | sudo tee /etc/kept && sync"
 READ = "cat /etc/kept"
@@ -327,6 +336,24 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
     assert re.search("live-overlay: No persistent data: .*" + reason, result["console"])
     assert result["said"][2] == "running"
     assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("filesystem", ["ext4", "vfat"])
+def test_medium_without_partition_table_stays_whole(
+    filesystem: str, bookworm: FeatureImage, tmp_path: pathlib.Path
+) -> None:
+    """The live files on a file system that takes the whole disk: not a byte of it changes, and the console says why."""
+    disk = disk_with_files(bookworm, tmp_path / "disk.img", filesystem)
+    before = subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout
+    commands = [STATUS, FALLBACK, HEALTH]
+    result = bookworm.boot(tmp_path, f"root=live:LABEL=WHOLE {NEW}", commands, image=disk, media="disk")
+    assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
+    assert status(result["said"][0]) == {"medium": "/dev/vda", "overlay": "temporary"}
+    reason = f"No persistent data: /dev/vda as a whole holds {filesystem}, which leaves no room for a partition"
+    assert reason in result["said"][1]
+    assert f"live-overlay: {reason}" in result["console"]
+    assert result["said"][2] == "running"
 
 
 @pytest.mark.full

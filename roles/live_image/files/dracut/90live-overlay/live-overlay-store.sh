@@ -276,6 +276,32 @@ live_delete_partition() {
         && partx --delete --nr "$number" "/dev/$1" && udevadm settle
 }
 
+# live_used_sectors DISK: prints where its last partition and the ISO on it end. What lies behind is nobody's; when that
+# is not certain, prints why and returns 1.
+live_used_sectors() {
+    local disk=$1 type used iso=0 entry start size
+    type=$(live_tag_of "/dev/$disk" TYPE)
+    if [ "$type" = iso9660 ] && [ "$(dd "if=/dev/$disk" bs=1 skip=32769 count=5 status=none)" = CD001 ]; then
+        # In blocks of 2048 bytes (ECMA-119 8.4.8).
+        iso=$(($(dd "if=/dev/$disk" bs=1 skip=32848 count=4 status=none | od -A n -t u4) * 4))
+    elif [ -n "$type" ] || [ "/dev/$disk" = "$live_medium" ]; then
+        # Not even when there is a table, too: what looks like an empty one may be the boot sector of a file system.
+        echo "/dev/$disk as a whole holds ${type:-no ISO}, which leaves no room for a partition"
+        return 1
+    fi
+    used=$(partx --show --noheadings --raw --output END "/dev/$disk" | sort -n | tail -n 1)
+    used=$((${used:-0} + 1))
+    # partx passes over partitions that the table itself calls impossible, but the kernel may use them.
+    for entry in "/sys/class/block/$disk/$disk"*; do
+        if [ -e "$entry/partition" ] && read -r start < "$entry/start" && read -r size < "$entry/size" \
+            && [ $((start + size)) -gt "$used" ]; then
+            used=$((start + size))
+        fi
+    done
+    [ "$used" -ge "$iso" ] || used=$iso
+    echo "$used"
+}
+
 # live_make_partition DISK: prints the device of the new partition, or what stands in the way.
 live_make_partition() {
     local disk=$1 total used size limit loop name table
@@ -283,12 +309,20 @@ live_make_partition() {
         echo "/dev/$disk has sectors of another size than 512 bytes"
         return 1
     fi
-    table=$(blkid -p -o value -s PTTYPE "/dev/$disk")
-    # Whatever is larger: the end of the last partition, or of the ISO (blocks of 2048 bytes, ECMA-119 8.4.8).
-    used=$(partx --show --noheadings --raw --output END "/dev/$disk" | sort -n | tail -n 1)
-    used=$((${used:-0} + 1))
-    size=$(($(dd "if=/dev/$disk" bs=1 skip=32848 count=4 status=none | od -A n -t u4) * 4))
-    [ "$used" -ge "$size" ] || used=$size
+    # A logical volume, say: even with a table on it, the kernel would not show the new partition.
+    if [ "$(cat "/sys/class/block/$disk/ext_range")" = 1 ]; then
+        echo "/dev/$disk is not a disk that can have partitions"
+        return 1
+    fi
+    used=$(live_used_sectors "$disk") || { echo "$used"; return 1; }
+    table=$(live_tag_of "/dev/$disk" PTTYPE)
+    case "$table" in
+        gpt | dos) ;;
+        *)
+            echo "/dev/$disk has no partition table (GPT or MBR) that could take another partition"
+            return 1
+            ;;
+    esac
     # In sectors, from one MiB boundary to another; the last MiB is left for the backup GPT.
     used=$(((used + 2047) / 2048 * 2048))
     total=$(cat "/sys/class/block/$disk/size")
