@@ -328,6 +328,8 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
         case "foreign":
             subprocess.run(["sfdisk", "-q", "--append", str(disk)], input="type=L\n", text=True, check=True)
             with_partition(disk, 3, ["mkfs.vfat", "-n", "cow"])
+            # Which would replace a store.
+            parameters += " rd.live.overlay.reset"
             reason = "holds vfat, and an overlay needs ext4, xfs or btrfs"
     before = subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout
     result = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, HEALTH], **options)

@@ -95,6 +95,37 @@ class Machine:
         found = re.fullmatch(r"--find --show --offset (\d+) --sizelimit (\d+) /dev/vdx\n", said)
         return (int(found[1]), int(found[2])) if found else said
 
+    def resets_partition(self, programs: str) -> str:
+        """Whether rd.live.overlay.reset deletes a partition with the label of a store, and why.
+
+        Args:
+            programs: functions that stand in for e2fsck and mount.
+        """
+        return self.run(f"""
+            {programs}
+            live_delete_partition() {{ echo "deleted: $live_problem"; exit; }}
+            live_parameters=rd.live.overlay.reset
+            live_medium=/dev/vdx1
+            live_open_partition_store || echo "kept: $live_problem"
+        """)
+
+    def resets_file(self, programs: str) -> str:
+        """The same with a file beside the ISO, whose content is that of /dev/vdx."""
+        return self.run(f"""
+            {programs}
+            losetup() {{ [ "$1" = --detach ] || echo /dev/vdx; }}
+            live_open_carrier() {{ :; }}
+            live_make_store_file() {{ echo "deleted: $found"; exit; }}
+            live_say() {{ found=$*; }}
+            live_parameters=rd.live.overlay.reset
+            live_medium=/dev/vdx1
+            mkdir /run/overlay/isoscan
+            : > /run/overlay/isoscandev
+            : > /run/overlay/isoscan/live_system.cow
+            live_open_file_store || echo "kept: $live_problem"
+            [ -e /run/overlay/isoscan/live_system.cow ]
+        """)
+
 
 @pytest.fixture(params=["bash", "dash"])
 def machine(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Machine:
@@ -211,3 +242,51 @@ def test_logical_volume_gets_no_partition(machine: Machine) -> None:
     machine.table("dos", (2048, 2048))
     machine.attribute("vdx/ext_range", 1)
     assert machine.new_partition("/dev/vdx") == "/dev/vdx is not a disk that can have partitions\n"
+
+
+# ---- rd.live.overlay.reset
+
+DAMAGED = "e2fsck() { echo bad; return 4; }"
+ANOTHER_IMAGE = """
+    e2fsck() { :; }
+    umount() { :; }
+    mount() { mkdir -p "$live_store/rw" "$live_store/work"; echo OTHER > "$live_store/live-image"; }
+"""
+NO_FOLDERS = "e2fsck() { :; }; mount() { :; }; umount() { :; }"
+RESETS = [
+    ("ext4", "cow", DAMAGED, "deleted: ", "is damaged"),
+    ("vfat", "cow", DAMAGED, "kept: ", "holds vfat"),
+    ("ext4", "cow", ANOTHER_IMAGE, "kept: ", "holds the data of the image OTHER"),
+    ("ext4", "cow", NO_FOLDERS, "kept: ", "is not a persistent store"),
+]
+
+
+@pytest.mark.parametrize(("filesystem", "label", "programs", "what", "reason"), RESETS)
+def test_reset_replaces_no_partition_but_a_store(
+    filesystem: str, label: str, programs: str, what: str, reason: str, machine: Machine, tmp_path: pathlib.Path
+) -> None:
+    """What happens to have the label of a store, but is none, or another image's, stays; a damaged store does not."""
+    machine.table("dos", (2048, 2048), (4096, 2048), (8192, 32768))
+    for number, mebibytes in ((1, 1), (2, 1), (3, 16)):
+        part = tmp_path / f"part{number}.img"
+        with open(part, "wb") as stream:
+            stream.truncate(mebibytes * MIB)
+        machine.devices[f"vdx{number}"] = part
+    make_filesystem(machine.devices["vdx3"], filesystem, label)
+    said = machine.resets_partition(programs)
+    assert said.startswith(what)
+    assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "label", "programs", "what", "reason"),
+    [*RESETS, ("ext4", "DATA", DAMAGED, "kept: ", "is damaged")],
+)
+def test_reset_replaces_no_file_but_a_store(
+    filesystem: str, label: str, programs: str, what: str, reason: str, machine: Machine
+) -> None:
+    machine.resize(16 * MIB)
+    make_filesystem(machine.disk, filesystem, label)
+    said = machine.resets_file(programs)
+    assert said.startswith(what)
+    assert reason in said

@@ -17,6 +17,8 @@ live_upper=
 live_work=
 live_readonly=
 live_unlocked=
+# Set when a store of ours cannot be used any more.
+live_damaged=
 
 # Whether overlayfs can write on this type of file system (it needs extended attributes and d_type).
 live_can_hold_overlay() {
@@ -89,11 +91,18 @@ live_wants_encryption() {
     live_arg_bool 0 rd.live.encrypt || [ -n "$(live_arg rd.overlay.crypt=)" ]
 }
 
+# live_is_damaged DEVICE: notes that it cannot be used, if it is ours: stores get one of two labels when they are made.
+live_is_damaged() {
+    case "$(live_tag_of "$1" LABEL)" in
+        cow | lukscow) live_damaged=yes ;;
+    esac
+}
+
 # live_unlock DEVICE: opens it when it is encrypted; live_opened is then what holds the file system.
 live_unlock() {
     live_opened=$1
     if [ "$(live_tag_of "$1" TYPE)" = crypto_LUKS ]; then
-        live_open_encrypted "$1" ${live_readonly:+--readonly} || return
+        live_open_encrypted "$1" ${live_readonly:+--readonly} || { live_is_damaged "$1"; return 1; }
         live_opened=/dev/mapper/live-store
         live_unlocked=yes
     elif [ -z "$live_unlocked" ] && live_wants_encryption; then
@@ -132,6 +141,7 @@ live_mount_store() {
                 e2fsck -p "$device" > /run/overlay/store-check 2>&1
                 status=$?
                 if [ "$status" -ge 4 ]; then
+                    live_is_damaged "$device"
                     live_problem="the file system on $device is damaged (e2fsck says: $(tail -n 1 /run/overlay/store-check)); e2fsck -f $device on another system may mend it"
                     return 1
                 fi
@@ -139,6 +149,7 @@ live_mount_store() {
             ;;
     esac
     if ! mount -n -t "$type" "$device" "$live_store" 2> /run/overlay/store-check; then
+        live_is_damaged "$device"
         live_problem="the $type file system on $device cannot be mounted ($(tail -n 1 /run/overlay/store-check))"
         return 1
     fi
@@ -248,7 +259,7 @@ live_open_partition_store() {
         live_is_writable "$live_medium" || live_readonly_disk "$disk"
         live_mount_store "$device" && live_note store "$device" && return
         [ -n "$live_readonly" ] && return 1
-        live_wants_reset || return
+        [ -n "$live_damaged" ] && live_wants_reset || return
         live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
         live_delete_partition "$disk" "$device" || return
     elif [ -n "$live_readonly" ]; then
@@ -470,7 +481,7 @@ live_open_file_store() {
     path=/run/overlay/isoscan/${path#/}
     [ -n "$live_readonly" ] || live_open_carrier || return
     live_open_store_file "$path" && return
-    [ -z "$live_readonly" ] && [ -f "$path" ] && live_wants_reset || return
+    [ -z "$live_readonly" ] && [ -n "$live_damaged" ] && live_wants_reset || return
     live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
     rm -f "$path"
     live_open_store_file "$path"
