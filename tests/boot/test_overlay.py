@@ -478,23 +478,28 @@ def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) 
 
 @pytest.mark.full
 def test_encrypted_partition(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
-    """`rd.live.overlay.crypt=luks2`: set up with a passphrase; three wrong ones give a temporary overlay."""
+    """`rd.live.overlay.crypt=luks2`: set up with a passphrase; three wrong ones give a temporary overlay. The trace of
+    `rd.live.debug` is root's alone, and has what comes after the questions, but no passphrase."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 700)
-    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2"
+    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2 rd.live.debug"
+    # Counted in the guest by one word of the passphrase: the console must not show all of it.
+    trace = "sudo sh -c 'cd /run/overlay; stat -c %a trace; grep -c live-store trace; grep -c battery trace'"
     options = {"image": disk, "media": "disk"}
     new = [
         {"name": "new", "pattern": "New passphrase:", "send": PASSPHRASE},
         {"name": "again", "pattern": "The same again:", "send": PASSPHRASE},
         LOGIN,
     ]
-    said = bookworm.boot(tmp_path, parameters, [STATUS, WRITE.format("secret")], expect=new, **options)["said"]
+    said = bookworm.boot(tmp_path, parameters, [STATUS, trace, WRITE.format("secret")], expect=new, **options)["said"]
     assert status(said[0])["overlay"] == "persistent"
+    assert re.fullmatch(r"600\n[1-9]\d*\n0", said[1].strip())
     assert with_partition(disk, 3, ["cryptsetup", "isLuks", "--type", "luks2"]) == ""
     assert b"secret\n" not in disk.read_bytes()
     tries = [{"name": str(number), "pattern": f"{number} of 3", "send": "wrong"} for number in (1, 2, 3)]
     opened = [tries[0], {**tries[1], "send": PASSPHRASE}, LOGIN]
-    result = bookworm.boot(tmp_path, parameters, [READ, HEALTH], expect=opened, **options)
-    assert result["said"] == ["secret", "running"]
+    result = bookworm.boot(tmp_path, parameters, [READ, HEALTH, trace], expect=opened, **options)
+    assert result["said"][:2] == ["secret", "running"]
+    assert re.fullmatch(r"600\n[1-9]\d*\n0", result["said"][2].strip())
     assert PASSPHRASE not in result["console"]
     said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK], expect=[*tries, LOGIN], **options)["said"]
     assert status(said[0])["overlay"] == "temporary"

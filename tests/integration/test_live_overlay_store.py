@@ -290,3 +290,33 @@ def test_reset_replaces_no_file_but_a_store(
     said = machine.resets_file(programs)
     assert said.startswith(what)
     assert reason in said
+
+
+# ---- passphrases
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_passphrase_is_used_and_not_traced(traced: bool, machine: Machine) -> None:
+    """A new one, then the same for a store that exists; the trace goes on after each, if there was one."""
+    said = machine.run(f"""
+        plymouth() {{ [ "$1" = --ping ] || printf '%s' 'correct battery staple'; }}
+        cryptsetup() {{ cat /run/overlay/key >> /run/used && echo / >> /run/used; }}
+        modprobe() {{ :; }}
+        exec 2> /run/trace
+        {"set -x" if traced else ":"}
+        live_encrypt /dev/vdx || : failed
+        : after the first
+        rm /run/overlay/key
+        live_open_encrypted /dev/vdx || : failed
+        : after the second
+        set +x
+        cat /run/used /run/trace
+    """)
+    phrase = "correct battery staple/\n"
+    # To format, to open, and to open what exists.
+    assert said.startswith(3 * phrase)
+    trace = said.removeprefix(3 * phrase)
+    assert "battery" not in trace
+    assert "failed" not in trace
+    for line in ("after the first", "cryptsetup open", "after the second"):
+        assert (line in trace) == traced
