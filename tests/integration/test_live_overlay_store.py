@@ -30,6 +30,8 @@ getargbool() {{ return 0; }}
 for part in lib medium crypt store; do . {MODULE}/live-overlay-$part.sh; done
 mkdir -p /run/overlay
 """
+# An encrypted store that is open holds its partition or file.
+STILL_OPEN = "[ ! -e /dev/mapper/live-store ] || echo still open;"
 
 
 class Machine:
@@ -103,7 +105,7 @@ class Machine:
         """
         return self.run(f"""
             {programs}
-            live_delete_partition() {{ echo "deleted: $live_problem"; exit; }}
+            live_delete_partition() {{ {STILL_OPEN} echo "deleted: $live_problem"; exit; }}
             live_parameters=rd.live.overlay.reset
             live_medium=/dev/vdx1
             live_open_partition_store || echo "kept: $live_problem"
@@ -115,7 +117,7 @@ class Machine:
             {programs}
             losetup() {{ [ "$1" = --detach ] || echo /dev/vdx; }}
             live_open_carrier() {{ :; }}
-            live_make_store_file() {{ echo "deleted: $found"; exit; }}
+            live_make_store_file() {{ {STILL_OPEN} echo "deleted: $found"; exit; }}
             live_say() {{ found=$*; }}
             live_parameters=rd.live.overlay.reset
             live_medium=/dev/vdx1
@@ -253,8 +255,23 @@ ANOTHER_IMAGE = """
     mount() { mkdir -p "$live_store/rw" "$live_store/work"; echo OTHER > "$live_store/live-image"; }
 """
 NO_FOLDERS = "e2fsck() { :; }; mount() { :; }; umount() { :; }"
+DAMAGED_INSIDE = """
+    live_tag_of() {
+        case "$*" in
+            /dev/vdx[12]*) ;;
+            /dev/vdx*TYPE) echo crypto_LUKS ;;
+            /dev/vdx*LABEL) echo lukscow ;;
+            *TYPE) echo ext4 ;;
+            *LABEL) echo cow ;;
+        esac
+    }
+    live_open_encrypted() { mkdir /dev/mapper; : > /dev/mapper/live-store; }
+    cryptsetup() { [ "$*" != "close live-store" ] || rm /dev/mapper/live-store; }
+    e2fsck() { echo bad; return 4; }
+"""
 RESETS = [
     ("ext4", "cow", DAMAGED, "deleted: ", "is damaged"),
+    ("ext4", "lukscow", DAMAGED_INSIDE, "deleted: ", "is damaged"),
     ("vfat", "cow", DAMAGED, "kept: ", "holds vfat"),
     ("ext4", "cow", ANOTHER_IMAGE, "kept: ", "holds the data of the image OTHER"),
     ("ext4", "cow", NO_FOLDERS, "kept: ", "is not a persistent store"),

@@ -100,6 +100,10 @@ live_encrypt() {
     return 1
 }
 
+live_close_encrypted() {
+    [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
+}
+
 # live_open_encrypted DEVICE [--readonly]
 live_open_encrypted() {
     local device=$1 try=1

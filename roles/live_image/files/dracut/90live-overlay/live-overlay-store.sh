@@ -80,7 +80,7 @@ live_make_store() {
         live_problem="mkfs.$filesystem: $(echo "$said" | grep -v '^$' | tail -n 1)"
         made=
     fi
-    [ "$device" = /dev/mapper/live-store ] || [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
+    live_close_encrypted
     [ -n "$made" ]
 }
 
@@ -261,6 +261,7 @@ live_open_partition_store() {
         [ -n "$live_readonly" ] && return 1
         [ -n "$live_damaged" ] && live_wants_reset || return
         live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
+        live_close_encrypted
         live_delete_partition "$disk" "$device" || return
     elif [ -n "$live_readonly" ]; then
         live_problem="there is no persistent store on /dev/$disk to read (rd.live.overlay.readonly)"
@@ -483,6 +484,7 @@ live_open_file_store() {
     live_open_store_file "$path" && return
     [ -z "$live_readonly" ] && [ -n "$live_damaged" ] && live_wants_reset || return
     live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
+    live_close_encrypted
     rm -f "$path"
     live_open_store_file "$path"
 }
@@ -607,7 +609,7 @@ live_open_store() {
     esac
     rm -f /run/overlay/key
     ! mountpoint -q /run/overlay/place || umount -n /run/overlay/place
-    [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
+    live_close_encrypted
     live_fall_back "No persistent data: $live_problem. What is written now is lost at shutdown."
     live_store=/run/overlay/overlayfs live_upper='' live_work='' live_readonly=
     return 1
