@@ -120,6 +120,23 @@ def stick_with_file(image: FeatureImage, path: pathlib.Path, filesystem: str, me
     return path
 
 
+def disk_with_files(image: FeatureImage, path: pathlib.Path, filesystem: str) -> pathlib.Path:
+    """A disk without a partition table: one file system with the label WHOLE, LiveOS/squashfs.img, and 200 MiB free."""
+    tree = path.with_suffix(".tree")
+    (tree / "LiveOS").mkdir(parents=True)
+    squashfs = image.folder / "squashfs.img"
+    subprocess.run(["cp", "--reflink=auto", str(squashfs), str(tree / "LiveOS/squashfs.img")], check=True)
+    with open(path, "wb") as stream:
+        stream.truncate((squashfs.stat().st_size // MIB + 200) * MIB)
+    if filesystem == "vfat":
+        subprocess.run(["mkfs.vfat", "-F", "32", "-n", "WHOLE", str(path)], check=True, capture_output=True)
+        subprocess.run(["mcopy", "-s", "-i", str(path), str(tree / "LiveOS"), "::"], check=True)
+    else:
+        subprocess.run(["mkfs.ext4", "-q", "-L", "WHOLE", "-d", str(tree), str(path)], check=True)
+    subprocess.run(["rm", "-r", str(tree)], check=True)
+    return path
+
+
 def _fill_in_guest(image: FeatureImage, stick: pathlib.Path, kind: str) -> None:
     """Put the ISO on a stick whose file system no tool can fill: the guest copies the CD it was started from."""
     command = f"sudo mkdir /tmp/stick; sudo mount -t {kind} /dev/vda /tmp/stick && sudo mkdir /tmp/stick/isos"

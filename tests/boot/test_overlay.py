@@ -14,7 +14,16 @@ import pytest
 
 import playbook
 from boot import feature_images, network_servers, variants
-from boot.feature_images import FALLBACK, HEALTH, MIB, STATUS, FeatureImage, status, stick_with_file
+from boot.feature_images import (
+    FALLBACK,
+    HEALTH,
+    MIB,
+    STATUS,
+    FeatureImage,
+    disk_with_files,
+    status,
+    stick_with_file,
+)
 
 WRITE = "echo {} | sudo tee /etc/kept && sync"
 READ = "cat /etc/kept"
@@ -319,6 +328,8 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
         case "foreign":
             subprocess.run(["sfdisk", "-q", "--append", str(disk)], input="type=L\n", text=True, check=True)
             with_partition(disk, 3, ["mkfs.vfat", "-n", "cow"])
+            # Which would replace a store.
+            parameters += " rd.live.overlay.reset"
             reason = "holds vfat, and an overlay needs ext4, xfs or btrfs"
     before = subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout
     result = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, HEALTH], **options)
@@ -327,6 +338,24 @@ def test_no_persistence_says_why(fault: str, bookworm: FeatureImage, tmp_path: p
     assert re.search("live-overlay: No persistent data: .*" + reason, result["console"])
     assert result["said"][2] == "running"
     assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("filesystem", ["ext4", "vfat"])
+def test_medium_without_partition_table_stays_whole(
+    filesystem: str, bookworm: FeatureImage, tmp_path: pathlib.Path
+) -> None:
+    """The live files on a file system that takes the whole disk: not a byte of it changes, and the console says why."""
+    disk = disk_with_files(bookworm, tmp_path / "disk.img", filesystem)
+    before = subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout
+    commands = [STATUS, FALLBACK, HEALTH]
+    result = bookworm.boot(tmp_path, f"root=live:LABEL=WHOLE {NEW}", commands, image=disk, media="disk")
+    assert subprocess.run(["sha256sum", str(disk)], capture_output=True, check=True).stdout == before
+    assert status(result["said"][0]) == {"medium": "/dev/vda", "overlay": "temporary"}
+    reason = f"No persistent data: /dev/vda as a whole holds {filesystem}, which leaves no room for a partition"
+    assert reason in result["said"][1]
+    assert f"live-overlay: {reason}" in result["console"]
+    assert result["said"][2] == "running"
 
 
 @pytest.mark.full
@@ -449,23 +478,28 @@ def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) 
 
 @pytest.mark.full
 def test_encrypted_partition(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
-    """`rd.live.overlay.crypt=luks2`: set up with a passphrase; three wrong ones give a temporary overlay."""
+    """`rd.live.overlay.crypt=luks2`: set up with a passphrase; three wrong ones give a temporary overlay. The trace of
+    `rd.live.debug` is root's alone, and has what comes after the questions, but no passphrase."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 700)
-    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2"
+    parameters = f"{bookworm.root} {NEW} rd.live.overlay.crypt=luks2 rd.live.debug"
+    # Counted in the guest by one word of the passphrase: the console must not show all of it.
+    trace = "sudo sh -c 'cd /run/overlay; stat -c %a trace; grep -c live-store trace; grep -c battery trace'"
     options = {"image": disk, "media": "disk"}
     new = [
         {"name": "new", "pattern": "New passphrase:", "send": PASSPHRASE},
         {"name": "again", "pattern": "The same again:", "send": PASSPHRASE},
         LOGIN,
     ]
-    said = bookworm.boot(tmp_path, parameters, [STATUS, WRITE.format("secret")], expect=new, **options)["said"]
+    said = bookworm.boot(tmp_path, parameters, [STATUS, trace, WRITE.format("secret")], expect=new, **options)["said"]
     assert status(said[0])["overlay"] == "persistent"
+    assert re.fullmatch(r"600\n[1-9]\d*\n0", said[1].strip())
     assert with_partition(disk, 3, ["cryptsetup", "isLuks", "--type", "luks2"]) == ""
     assert b"secret\n" not in disk.read_bytes()
     tries = [{"name": str(number), "pattern": f"{number} of 3", "send": "wrong"} for number in (1, 2, 3)]
     opened = [tries[0], {**tries[1], "send": PASSPHRASE}, LOGIN]
-    result = bookworm.boot(tmp_path, parameters, [READ, HEALTH], expect=opened, **options)
-    assert result["said"] == ["secret", "running"]
+    result = bookworm.boot(tmp_path, parameters, [READ, HEALTH, trace], expect=opened, **options)
+    assert result["said"][:2] == ["secret", "running"]
+    assert re.fullmatch(r"600\n[1-9]\d*\n0", result["said"][2].strip())
     assert PASSPHRASE not in result["console"]
     said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK], expect=[*tries, LOGIN], **options)["said"]
     assert status(said[0])["overlay"] == "temporary"

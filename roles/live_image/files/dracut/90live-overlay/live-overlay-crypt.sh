@@ -8,20 +8,36 @@
 # it stands in /run/overlay/key for as short a time as possible. Functions return 1 with the reason in live_problem.
 # shellcheck disable=SC2034 # live_problem is read where the store is opened
 
-# live_ask QUESTION: what is typed on the console, which shows nothing of it.
-live_ask() {
-    local answer
+# live_ask QUESTION: what is typed on the console, which shows nothing of it. A trace (rd.live.debug, rd.debug) must not
+# hold it either: what handles passphrases is a subshell without one, and in the shell outside nothing has changed.
+live_ask() (
+    set +x
     if command -v plymouth > /dev/null && plymouth --ping 2> /dev/null; then
         plymouth ask-for-password --prompt="$1"
-        return
+    else
+        stty -echo < /dev/console
+        printf '%s' "live-overlay: $1 " > /dev/console
+        IFS= read -r answer < /dev/console
+        stty echo < /dev/console
+        echo > /dev/console
+        printf '%s' "$answer"
     fi
-    stty -echo < /dev/console
-    printf '%s' "live-overlay: $1 " > /dev/console
-    IFS= read -r answer < /dev/console
-    stty echo < /dev/console
-    echo > /dev/console
-    printf '%s' "$answer"
-}
+)
+
+# Asks for a new passphrase, twice, and puts it into /run/overlay/key.
+live_choose_passphrase() (
+    set +x
+    for try in 1 2 3; do
+        first=$(live_ask "New passphrase:")
+        second=$(live_ask "The same again:")
+        if [ -n "$first" ] && [ "$first" = "$second" ]; then
+            printf '%s' "$first" > /run/overlay/key
+            exit
+        fi
+        live_say "The two do not match, or are empty."
+    done
+    exit 1
+)
 
 # An empty file for the key, for root's eyes only.
 live_clear_key() {
@@ -51,25 +67,15 @@ live_fetch_key() {
     return 1
 }
 
-# Puts a new passphrase, asked for twice, or the declared key into /run/overlay/key.
+# Puts a new passphrase or the declared key into /run/overlay/key.
 live_new_key() {
-    local first second try=1
     live_clear_key
     if [ -n "$(live_arg rd.live.overlay.key=)" ]; then
         live_fetch_key
         return
     fi
     live_say "Persistent data will be encrypted. Choose a passphrase."
-    while [ "$try" -le 3 ]; do
-        first=$(live_ask "New passphrase:")
-        second=$(live_ask "The same again:")
-        if [ -n "$first" ] && [ "$first" = "$second" ]; then
-            printf '%s' "$first" > /run/overlay/key
-            return
-        fi
-        live_say "The two do not match, or are empty."
-        try=$((try + 1))
-    done
+    live_choose_passphrase && return
     live_problem="no passphrase was chosen in three tries"
     return 1
 }
@@ -92,6 +98,10 @@ live_encrypt() {
     rm -f /run/overlay/key
     live_problem="encrypting failed: $(echo "$said" | tail -n 1)"
     return 1
+}
+
+live_close_encrypted() {
+    [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
 }
 
 # live_open_encrypted DEVICE [--readonly]

@@ -267,6 +267,8 @@ overlay_layers() {
 live_medium=''
 mkdir -p /run/overlay
 if live_arg_bool 0 rd.live.debug; then
+    # It stays in the booted system, where it is root's.
+    (umask 077 && : >> /run/overlay/trace)
     exec 2>> /run/overlay/trace
     set -x
 fi

@@ -17,6 +17,8 @@ live_upper=
 live_work=
 live_readonly=
 live_unlocked=
+# Set when a store of ours cannot be used any more.
+live_damaged=
 
 # Whether overlayfs can write on this type of file system (it needs extended attributes and d_type).
 live_can_hold_overlay() {
@@ -78,7 +80,7 @@ live_make_store() {
         live_problem="mkfs.$filesystem: $(echo "$said" | grep -v '^$' | tail -n 1)"
         made=
     fi
-    [ "$device" = /dev/mapper/live-store ] || [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
+    live_close_encrypted
     [ -n "$made" ]
 }
 
@@ -89,11 +91,18 @@ live_wants_encryption() {
     live_arg_bool 0 rd.live.encrypt || [ -n "$(live_arg rd.overlay.crypt=)" ]
 }
 
+# live_is_damaged DEVICE: notes that it cannot be used, if it is ours: stores get one of two labels when they are made.
+live_is_damaged() {
+    case "$(live_tag_of "$1" LABEL)" in
+        cow | lukscow) live_damaged=yes ;;
+    esac
+}
+
 # live_unlock DEVICE: opens it when it is encrypted; live_opened is then what holds the file system.
 live_unlock() {
     live_opened=$1
     if [ "$(live_tag_of "$1" TYPE)" = crypto_LUKS ]; then
-        live_open_encrypted "$1" ${live_readonly:+--readonly} || return
+        live_open_encrypted "$1" ${live_readonly:+--readonly} || { live_is_damaged "$1"; return 1; }
         live_opened=/dev/mapper/live-store
         live_unlocked=yes
     elif [ -z "$live_unlocked" ] && live_wants_encryption; then
@@ -132,6 +141,7 @@ live_mount_store() {
                 e2fsck -p "$device" > /run/overlay/store-check 2>&1
                 status=$?
                 if [ "$status" -ge 4 ]; then
+                    live_is_damaged "$device"
                     live_problem="the file system on $device is damaged (e2fsck says: $(tail -n 1 /run/overlay/store-check)); e2fsck -f $device on another system may mend it"
                     return 1
                 fi
@@ -139,6 +149,7 @@ live_mount_store() {
             ;;
     esac
     if ! mount -n -t "$type" "$device" "$live_store" 2> /run/overlay/store-check; then
+        live_is_damaged "$device"
         live_problem="the $type file system on $device cannot be mounted ($(tail -n 1 /run/overlay/store-check))"
         return 1
     fi
@@ -248,8 +259,9 @@ live_open_partition_store() {
         live_is_writable "$live_medium" || live_readonly_disk "$disk"
         live_mount_store "$device" && live_note store "$device" && return
         [ -n "$live_readonly" ] && return 1
-        live_wants_reset || return
+        [ -n "$live_damaged" ] && live_wants_reset || return
         live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
+        live_close_encrypted
         live_delete_partition "$disk" "$device" || return
     elif [ -n "$live_readonly" ]; then
         live_problem="there is no persistent store on /dev/$disk to read (rd.live.overlay.readonly)"
@@ -276,6 +288,32 @@ live_delete_partition() {
         && partx --delete --nr "$number" "/dev/$1" && udevadm settle
 }
 
+# live_used_sectors DISK: prints where its last partition and the ISO on it end. What lies behind is nobody's; when that
+# is not certain, prints why and returns 1.
+live_used_sectors() {
+    local disk=$1 type used iso=0 entry start size
+    type=$(live_tag_of "/dev/$disk" TYPE)
+    if [ "$type" = iso9660 ] && [ "$(dd "if=/dev/$disk" bs=1 skip=32769 count=5 status=none)" = CD001 ]; then
+        # In blocks of 2048 bytes (ECMA-119 8.4.8).
+        iso=$(($(dd "if=/dev/$disk" bs=1 skip=32848 count=4 status=none | od -A n -t u4) * 4))
+    elif [ -n "$type" ] || [ "/dev/$disk" = "$live_medium" ]; then
+        # Not even when there is a table, too: what looks like an empty one may be the boot sector of a file system.
+        echo "/dev/$disk as a whole holds ${type:-no ISO}, which leaves no room for a partition"
+        return 1
+    fi
+    used=$(partx --show --noheadings --raw --output END "/dev/$disk" | sort -n | tail -n 1)
+    used=$((${used:-0} + 1))
+    # partx passes over partitions that the table itself calls impossible, but the kernel may use them.
+    for entry in "/sys/class/block/$disk/$disk"*; do
+        if [ -e "$entry/partition" ] && read -r start < "$entry/start" && read -r size < "$entry/size" \
+            && [ $((start + size)) -gt "$used" ]; then
+            used=$((start + size))
+        fi
+    done
+    [ "$used" -ge "$iso" ] || used=$iso
+    echo "$used"
+}
+
 # live_make_partition DISK: prints the device of the new partition, or what stands in the way.
 live_make_partition() {
     local disk=$1 total used size limit loop name table
@@ -283,12 +321,20 @@ live_make_partition() {
         echo "/dev/$disk has sectors of another size than 512 bytes"
         return 1
     fi
-    table=$(blkid -p -o value -s PTTYPE "/dev/$disk")
-    # Whatever is larger: the end of the last partition, or of the ISO (blocks of 2048 bytes, ECMA-119 8.4.8).
-    used=$(partx --show --noheadings --raw --output END "/dev/$disk" | sort -n | tail -n 1)
-    used=$((${used:-0} + 1))
-    size=$(($(dd "if=/dev/$disk" bs=1 skip=32848 count=4 status=none | od -A n -t u4) * 4))
-    [ "$used" -ge "$size" ] || used=$size
+    # A logical volume, say: even with a table on it, the kernel would not show the new partition.
+    if [ "$(cat "/sys/class/block/$disk/ext_range")" = 1 ]; then
+        echo "/dev/$disk is not a disk that can have partitions"
+        return 1
+    fi
+    used=$(live_used_sectors "$disk") || { echo "$used"; return 1; }
+    table=$(live_tag_of "/dev/$disk" PTTYPE)
+    case "$table" in
+        gpt | dos) ;;
+        *)
+            echo "/dev/$disk has no partition table (GPT or MBR) that could take another partition"
+            return 1
+            ;;
+    esac
     # In sectors, from one MiB boundary to another; the last MiB is left for the backup GPT.
     used=$(((used + 2047) / 2048 * 2048))
     total=$(cat "/sys/class/block/$disk/size")
@@ -436,8 +482,9 @@ live_open_file_store() {
     path=/run/overlay/isoscan/${path#/}
     [ -n "$live_readonly" ] || live_open_carrier || return
     live_open_store_file "$path" && return
-    [ -z "$live_readonly" ] && [ -f "$path" ] && live_wants_reset || return
+    [ -z "$live_readonly" ] && [ -n "$live_damaged" ] && live_wants_reset || return
     live_say "$live_problem. Making a new one (rd.live.overlay.reset)."
+    live_close_encrypted
     rm -f "$path"
     live_open_store_file "$path"
 }
@@ -562,7 +609,7 @@ live_open_store() {
     esac
     rm -f /run/overlay/key
     ! mountpoint -q /run/overlay/place || umount -n /run/overlay/place
-    [ ! -e /dev/mapper/live-store ] || cryptsetup close live-store
+    live_close_encrypted
     live_fall_back "No persistent data: $live_problem. What is written now is lost at shutdown."
     live_store=/run/overlay/overlayfs live_upper='' live_work='' live_readonly=
     return 1
