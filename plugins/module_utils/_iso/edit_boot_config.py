@@ -19,6 +19,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import S
 from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import capability_options
 
 _ROOT = "/run/root"
 _MEDIA = "/run/media"
@@ -32,7 +33,8 @@ _GRUB2 = "boot/grub2"
 def command(root: str, media: str, script: str) -> list[str]:
     """The host command that runs ``script`` on the folder ``media``; ``root`` is the root tree."""
     line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    line += ["--unshare-net", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
+    line += ["--unshare-net", *capability_options()]
+    line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
     for folder in _HOST_FOLDERS:
         line += ["--ro-bind-try", folder, folder]
     line += ["--dir", _ROOT]
