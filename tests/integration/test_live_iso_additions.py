@@ -143,6 +143,67 @@ def test_archives_must_not_hold_what_is_there_anyway(folder: pathlib.Path) -> No
     assert not [name for name in os.listdir(folder / "out") if ".partial" in name]
 
 
+def archive(folder: pathlib.Path, name: str, content: dict[str, str], links: dict[str, str]) -> dict[str, t.Any]:
+    """A tar archive of files by their content, and links by their targets."""
+    source = folder / f"{name}.d"
+    source.mkdir()
+    for path, text in content.items():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(text)
+    for path, target in links.items():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).symlink_to(target)
+    subprocess.run(["tar", "-C", str(source), "-cf", str(folder / name), "."], check=True)
+    return remote(folder / name)
+
+
+def test_later_archives_replace_files_of_earlier_ones(folder: pathlib.Path) -> None:
+    archives = [
+        archive(folder, "one.tar", {"docs/guide": "first\n", "docs/more": "more\n"}, {"README": "docs/guide"}),
+        archive(folder, "two.tar", {"docs/guide": "second\n", "README": "read me\n"}, {}),
+    ]
+    result = live_iso(folder, cdroot_archives=archives)
+    assert result["changed"], result
+    iso = result["path"]
+    assert extracted(iso, "/docs/guide", folder) == "second\n"
+    assert extracted(iso, "/docs/more", folder) == "more\n"
+    assert extracted(iso, "/README", folder) == "read me\n"
+
+
+def test_archives_are_not_unpacked_through_links_of_earlier_ones(folder: pathlib.Path) -> None:
+    host = folder / "host"
+    host.mkdir()
+    (host / "file").write_text("of the host\n")
+    link = archive(folder, "link.tar", {}, {"docs": str(host), "README": str(host / "file")})
+    result = live_iso(folder, cdroot_archives=[link, archive(folder, "into.tar", {"docs/guide": "x\n"}, {})])
+    assert result.get("failed"), result
+    assert "cdroot_archives[1]" in result["msg"]
+    assert "An earlier archive has a file or link where this one has a directory" in result["msg"]
+    result = live_iso(folder, cdroot_archives=[link, archive(folder, "over.tar", {"README": "x\n"}, {})])
+    assert result["changed"], result
+    assert extracted(result["path"], "/README", folder) == "x\n"
+    assert [path.name for path in host.iterdir()] == ["file"]
+    assert (host / "file").read_text() == "of the host\n"
+
+
+@pytest.mark.parametrize(("name", "script"), [("boot", None), ("LiveOS", None), ("EFI", "true"), ("boot/grub", "true")])
+@pytest.mark.parametrize("option", ["cdroot", "cdroot_archives"])
+def test_links_in_place_of_our_directories_are_refused(
+    folder: pathlib.Path, option: str, name: str, script: str | None
+) -> None:
+    host = folder / "host"
+    host.mkdir()
+    brought = archive(folder, "link.tar", {}, {name: str(host)})
+    options: dict[str, t.Any] = {"cdroot_archives": [brought]} if option != "cdroot" else {}
+    if option == "cdroot":
+        options["cdroot"] = str(folder / "link.tar.d")
+    result = live_iso(folder, **options) if script is None else edited(folder, script, **options)
+    assert result.get("failed"), result
+    assert f"{option}: {name} in " in result["msg"]
+    assert "must be a directory, and no link to one" in result["msg"]
+    assert list(host.iterdir()) == []
+
+
 def test_an_own_menu_is_on_the_iso_and_in_the_result(folder: pathlib.Path) -> None:
     foreseen = live_iso(folder, grub_template={"content": MENU}, _ansible_check_mode=True)
     result = live_iso(folder, grub_template={"content": MENU}, kernelcmdline="quiet")
