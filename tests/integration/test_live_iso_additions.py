@@ -297,6 +297,53 @@ def test_a_script_that_goes_too_far_fails(folder: pathlib.Path, text: str, messa
     assert (folder / "rootfs/etc/os-release").read_text() == "NAME=Tree\n"
 
 
+CURIOUS = """\
+set -e
+media=${1#iso:}
+[ -s /etc/passwd ]
+ls /etc >"$media/settings"
+for file in /etc/shadow /etc/ssl/private /root/.bashrc /var/log; do
+    if [ -e $file ]; then echo $file >>"$media/settings"; fi
+done
+if mount -t tmpfs tmpfs /tmp; then echo mounted >>"$media/settings"; fi
+"""
+
+
+def test_a_script_sees_nothing_secret_of_the_host_and_mounts_nothing(folder: pathlib.Path) -> None:
+    result = edited(folder, CURIOUS)
+    assert result["changed"], result
+    seen = set(extracted(result["path"], "/settings", folder).split())
+    assert "passwd" in seen
+    others = {name for name in seen if not name.startswith("ld.so.")}
+    assert others <= {"alternatives", "fonts", "group", "mke2fs.conf", "nsswitch.conf", "passwd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("rm -r $media/EFI; ln -s HOST $media/EFI", {}, "edit_boot_config left something else at EFI,"),
+        ("ln -s HOST $media/EFI", {"firmware": "bios"}, None),
+        ("ln -s HOST $media/LiveOS", {}, "edit_boot_config left something else at LiveOS,"),
+        ("mv $media/boot $media/b; ln -s HOST $media/boot", {}, "edit_boot_config left something else at boot,"),
+        ("ln -sf HOST/file $media/boot/grub/grub.cfg", {}, "removed boot/grub/grub.cfg, or put a link there"),
+    ],
+)
+def test_links_that_a_script_leaves_are_not_followed(
+    folder: pathlib.Path, text: str, options: dict[str, t.Any], message: str | None
+) -> None:
+    host = folder / "host"
+    (host / "empty").mkdir(parents=True)
+    (host / "grub2").symlink_to("grub")
+    (host / "file").write_text("menuentry secret {\n}\n")
+    result = edited(folder, "media=${1#iso:}; " + text.replace("HOST", str(host)), **options)
+    if message is None:
+        assert result["changed"], result
+    else:
+        assert result.get("failed"), result
+        assert message in result["msg"]
+    assert sorted(path.name for path in host.iterdir()) == ["empty", "file", "grub2"]
+
+
 def test_a_script_needs_a_tree(folder: pathlib.Path) -> None:
     result = live_iso(folder, edit_boot_config={"content": "true"})
     assert "edit_boot_config needs root" in result["msg"]
