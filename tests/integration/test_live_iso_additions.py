@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -56,21 +58,21 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
+def arguments(folder: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
+    return {
+        "dest": str(folder / "out/live.iso"),
+        "boot": str(folder / "boot"),
+        "squashfs": str(folder / "root.squashfs"),
+        "volid": "TEST",
+        "title": "Mine",
+        "source_date_epoch": EPOCH,
+        "lock_timeout": 0,
+        **options,
+    }
+
+
 def live_iso(folder: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
-    return playbook.module(
-        "live_iso",
-        {
-            "dest": str(folder / "out/live.iso"),
-            "boot": str(folder / "boot"),
-            "squashfs": str(folder / "root.squashfs"),
-            "volid": "TEST",
-            "title": "Mine",
-            "source_date_epoch": EPOCH,
-            "lock_timeout": 0,
-            **options,
-        },
-        folder,
-    )
+    return playbook.module("live_iso", arguments(folder, **options), folder)
 
 
 def on_iso(iso: str) -> dict[str, str]:
@@ -202,6 +204,40 @@ def test_links_in_place_of_our_directories_are_refused(
     assert f"{option}: {name} in " in result["msg"]
     assert "must be a directory, and no link to one" in result["msg"]
     assert list(host.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "packed", "script", "needed"),
+    [
+        (200_000_000, False, False, 200_000_000),
+        (60_000_000, False, True, 120_000_000),
+        (60_000_000, True, False, 120_000_000),
+    ],
+    ids=["cdroot", "copied for a script", "unpacked"],
+)
+def test_a_disk_without_room_for_what_users_bring_is_refused(
+    folder: pathlib.Path, size: int, packed: bool, script: bool, needed: int
+) -> None:
+    more = folder / "more"
+    more.mkdir()
+    with open(more / "zeros", "wb") as stream:
+        stream.truncate(size)
+    options: dict[str, t.Any] = {"cdroot": str(more)}
+    if packed:
+        subprocess.run(["tar", "-C", str(more), "-czf", str(folder / "zeros.tar.gz"), "."], check=True)
+        options = {"cdroot_archives": [remote(folder / "zeros.tar.gz")]}
+    if script:
+        options.update(edit_boot_config={"content": "true"}, root=str(folder / "rootfs"))
+    (folder / "out").mkdir()
+    (folder / "small.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments(folder, **options)}))
+    # The ISO itself would fit.
+    module = "ansible_collections.liveforge.images.plugins.modules.live_iso"
+    run = f"mount -t tmpfs -o size=150m tmpfs {folder}/out && exec {sys.executable} -m {module} {folder}/small.json"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", run]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert result.get("failed"), result
+    assert f"Not enough space in {folder}/out for the ISO" in result["msg"]
+    assert result["needed"] > needed + (64 << 20)
 
 
 def test_an_own_menu_is_on_the_iso_and_in_the_result(folder: pathlib.Path) -> None:

@@ -6,16 +6,25 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import pathlib
 import stat
+import tarfile
 import typing as t
+import zlib
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed
+
+# Files take whole blocks, here and on an ISO, and a name with its attributes some bytes in each of its directories.
+_BLOCK = 4096
+_NAME = 1024
+# How much larger the content of an archive is, when only tar can read it.
+_UNKNOWN_RATIO = 5
 
 
 def require_boot(folder: str) -> None:
@@ -51,6 +60,25 @@ def require_folder(option: str, folder: str) -> None:
     """Raise StageError unless ``folder`` is one."""
     if not os.path.isdir(folder):
         raise StageError(f"{option}: {folder} is not a directory on the build host.")
+
+
+def folder_size(folder: str) -> int:
+    """Bytes that the content of a folder takes on an ISO or in a copy, rather too many than too few."""
+    return sum(_room(status.st_size if stat.S_ISREG(status.st_mode) else 0) for dummy, status in walk(folder))
+
+
+def archive_size(archive: str) -> int:
+    """Bytes that the content of a tar archive takes, which is read to the end for that; an estimate for zstd."""
+    try:
+        with tarfile.open(archive) as tar:
+            return sum(_room(member.size if member.isreg() else 0) for member in tar)
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error):
+        # tar says what is wrong with it when it unpacks it.
+        return _UNKNOWN_RATIO * os.path.getsize(archive)
+
+
+def _room(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK + _NAME
 
 
 def no_directories(folder: str, names: t.Iterable[str]) -> list[str]:

@@ -21,7 +21,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.edit_boot_co
 from ansible_collections.liveforge.images.plugins.module_utils._iso.esp import make_esp
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import require_pycdlib
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
+    archive_size,
     cdroot_files,
+    folder_size,
     require_boot,
     require_folder,
     require_squashfs,
@@ -213,8 +215,19 @@ class LiveIsoStage(Stage):
         for tool in self._tools():
             find_tool(tool)
         forget_unfinished(self.output)
-        size = sum(os.path.getsize(path) for path in self._large_files().values())
-        require_space(os.path.dirname(self.output), size + _OVERHEAD, "the ISO")
+        require_space(os.path.dirname(self.output), self._space(), "the ISO and what is made beside it meanwhile")
+
+    def _space(self) -> int:
+        """Bytes that a build takes at most."""
+        added = self.additions
+        unpacked = sum(archive_size(archive.source or archive.archive) for archive in added.archives)
+        brought = unpacked + (folder_size(added.cdroot) if added.cdroot is not None else 0)
+        # Archives on this host are copied before they are unpacked.
+        copied = sum(os.path.getsize(archive.source) for archive in added.archives if archive.source is not None)
+        if added.edit_boot_config is not None:
+            copied += brought
+        large = sum(os.path.getsize(path) for path in self._large_files().values())
+        return large + brought + _OVERHEAD + unpacked + copied
 
     def predicted(self) -> dict[str, t.Any]:
         volid = {"volid": self.options.volid}
