@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 # What a program started by init in that system would find; nothing of the build host's.
@@ -21,13 +22,46 @@ _ENVIRONMENT = {
     # Debian's dracut hooks skip making an initrd when this says No; live_dracut makes the one that counts.
     "INITRD": "No",
 }
+# What root may do inside, with the numbers of capabilities(7): what a container engine leaves to it, in which packages
+# are installed every day, without raw sockets. dracut takes CAP_MKNOD (its device nodes cannot be opened inside, since
+# bwrap mounts everything nodev) and, for ldconfig, CAP_SYS_CHROOT. Left out is what reaches the build host: mounts,
+# clock, kernel modules, raw disks, and CAP_DAC_READ_SEARCH, which opens files outside of the tree by their handles.
+_CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_SYS_CHROOT": 18,
+    "CAP_MKNOD": 27,
+    "CAP_AUDIT_WRITE": 29,
+    "CAP_SETFCAP": 31,
+}
+
+
+def capability_options() -> list[str]:
+    """Options of bwrap(1) that take from root inside whatever it could reach the build host with."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as stream:
+        found = re.search(r"^CapEff:\s*([0-9a-f]+)$", stream.read(), re.MULTILINE)
+    own = int(found[1], 16) if found else 0
+    options = ["--cap-drop", "ALL"]
+    for name, number in _CAPABILITIES.items():
+        # Asked to keep one that is not there, as in some containers, bwrap keeps all and says nothing.
+        if own >> number & 1:
+            options += ["--cap-add", name]
+    return options
 
 
 @dataclasses.dataclass(frozen=True)
 class Sandbox:
     """Builds bwrap(1) command lines that run programs inside ``root``.
 
-    Nothing is ever mounted in the host's namespace, and everything inside ends with the process that started it.
+    Nothing is ever mounted in the host's namespace, and everything inside ends with the process that started it. Root
+    inside owns the tree, and nothing else of the host (:func:`capability_options`).
 
     Attributes:
         root: the tree that becomes ``/``.
@@ -45,7 +79,7 @@ class Sandbox:
         """The host command that runs ``argv`` inside the tree."""
         line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
         # No network either: what goes into an image is declared, not fetched by a script.
-        line.append("--unshare-net")
+        line += ["--unshare-net", *capability_options()]
         line += ["--bind" if self.writable else "--ro-bind", self.root, "/"]
         line += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys", "--tmpfs", "/run", "--tmpfs", "/tmp"]
         for source, target, writable in self.binds:

@@ -202,8 +202,8 @@ options:
       - Script that edits what the ISO will hold (KIWI's C(editbootconfig)). C(bash) runs it with the arguments
         C(iso:DIRECTORY) and C(1), where DIRECTORY holds everything of the ISO but kernel, initrd and squashfs. It may
         change, add and remove files there. Below C(EFI) are those of the EFI partition.
-      - It sees the programs of the build host and, in its current directory, O(root). Both are read-only, and it has no
-        network.
+      - It sees the programs of the build host, of its C(/etc) only what programs need to run, and, in its current
+        directory, O(root). All of it is read-only, and there is no network.
     type: dict
     suboptions: *text
   root:

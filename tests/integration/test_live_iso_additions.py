@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -56,21 +58,21 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
+def arguments(folder: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
+    return {
+        "dest": str(folder / "out/live.iso"),
+        "boot": str(folder / "boot"),
+        "squashfs": str(folder / "root.squashfs"),
+        "volid": "TEST",
+        "title": "Mine",
+        "source_date_epoch": EPOCH,
+        "lock_timeout": 0,
+        **options,
+    }
+
+
 def live_iso(folder: pathlib.Path, **options: t.Any) -> dict[str, t.Any]:
-    return playbook.module(
-        "live_iso",
-        {
-            "dest": str(folder / "out/live.iso"),
-            "boot": str(folder / "boot"),
-            "squashfs": str(folder / "root.squashfs"),
-            "volid": "TEST",
-            "title": "Mine",
-            "source_date_epoch": EPOCH,
-            "lock_timeout": 0,
-            **options,
-        },
-        folder,
-    )
+    return playbook.module("live_iso", arguments(folder, **options), folder)
 
 
 def on_iso(iso: str) -> dict[str, str]:
@@ -141,6 +143,101 @@ def test_archives_must_not_hold_what_is_there_anyway(folder: pathlib.Path) -> No
     (folder / "no.tar").write_text("no archive")
     assert "while unpacking cdroot_archives[0]" in live_iso(folder, cdroot_archives=[remote(folder / "no.tar")])["msg"]
     assert not [name for name in os.listdir(folder / "out") if ".partial" in name]
+
+
+def archive(folder: pathlib.Path, name: str, content: dict[str, str], links: dict[str, str]) -> dict[str, t.Any]:
+    """A tar archive of files by their content, and links by their targets."""
+    source = folder / f"{name}.d"
+    source.mkdir()
+    for path, text in content.items():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(text)
+    for path, target in links.items():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).symlink_to(target)
+    subprocess.run(["tar", "-C", str(source), "-cf", str(folder / name), "."], check=True)
+    return remote(folder / name)
+
+
+def test_later_archives_replace_files_of_earlier_ones(folder: pathlib.Path) -> None:
+    archives = [
+        archive(folder, "one.tar", {"docs/guide": "first\n", "docs/more": "more\n"}, {"README": "docs/guide"}),
+        archive(folder, "two.tar", {"docs/guide": "second\n", "README": "read me\n"}, {}),
+    ]
+    result = live_iso(folder, cdroot_archives=archives)
+    assert result["changed"], result
+    iso = result["path"]
+    assert extracted(iso, "/docs/guide", folder) == "second\n"
+    assert extracted(iso, "/docs/more", folder) == "more\n"
+    assert extracted(iso, "/README", folder) == "read me\n"
+
+
+def test_archives_are_not_unpacked_through_links_of_earlier_ones(folder: pathlib.Path) -> None:
+    host = folder / "host"
+    host.mkdir()
+    (host / "file").write_text("of the host\n")
+    link = archive(folder, "link.tar", {}, {"docs": str(host), "README": str(host / "file")})
+    result = live_iso(folder, cdroot_archives=[link, archive(folder, "into.tar", {"docs/guide": "x\n"}, {})])
+    assert result.get("failed"), result
+    assert "cdroot_archives[1]" in result["msg"]
+    assert "An earlier archive has a file or link where this one has a directory" in result["msg"]
+    result = live_iso(folder, cdroot_archives=[link, archive(folder, "over.tar", {"README": "x\n"}, {})])
+    assert result["changed"], result
+    assert extracted(result["path"], "/README", folder) == "x\n"
+    assert [path.name for path in host.iterdir()] == ["file"]
+    assert (host / "file").read_text() == "of the host\n"
+
+
+@pytest.mark.parametrize(("name", "script"), [("boot", None), ("LiveOS", None), ("EFI", "true"), ("boot/grub", "true")])
+@pytest.mark.parametrize("option", ["cdroot", "cdroot_archives"])
+def test_links_in_place_of_our_directories_are_refused(
+    folder: pathlib.Path, option: str, name: str, script: str | None
+) -> None:
+    host = folder / "host"
+    host.mkdir()
+    brought = archive(folder, "link.tar", {}, {name: str(host)})
+    options: dict[str, t.Any] = {"cdroot_archives": [brought]} if option != "cdroot" else {}
+    if option == "cdroot":
+        options["cdroot"] = str(folder / "link.tar.d")
+    result = live_iso(folder, **options) if script is None else edited(folder, script, **options)
+    assert result.get("failed"), result
+    assert f"{option}: {name} in " in result["msg"]
+    assert "must be a directory, and no link to one" in result["msg"]
+    assert list(host.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "packed", "script", "needed"),
+    [
+        (200_000_000, False, False, 200_000_000),
+        (60_000_000, False, True, 120_000_000),
+        (60_000_000, True, False, 120_000_000),
+    ],
+    ids=["cdroot", "copied for a script", "unpacked"],
+)
+def test_a_disk_without_room_for_what_users_bring_is_refused(
+    folder: pathlib.Path, size: int, packed: bool, script: bool, needed: int
+) -> None:
+    more = folder / "more"
+    more.mkdir()
+    with open(more / "zeros", "wb") as stream:
+        stream.truncate(size)
+    options: dict[str, t.Any] = {"cdroot": str(more)}
+    if packed:
+        subprocess.run(["tar", "-C", str(more), "-czf", str(folder / "zeros.tar.gz"), "."], check=True)
+        options = {"cdroot_archives": [remote(folder / "zeros.tar.gz")]}
+    if script:
+        options.update(edit_boot_config={"content": "true"}, root=str(folder / "rootfs"))
+    (folder / "out").mkdir()
+    (folder / "small.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments(folder, **options)}))
+    # The ISO itself would fit.
+    module = "ansible_collections.liveforge.images.plugins.modules.live_iso"
+    run = f"mount -t tmpfs -o size=150m tmpfs {folder}/out && exec {sys.executable} -m {module} {folder}/small.json"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", run]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert result.get("failed"), result
+    assert f"Not enough space in {folder}/out for the ISO" in result["msg"]
+    assert result["needed"] > needed + (64 << 20)
 
 
 def test_an_own_menu_is_on_the_iso_and_in_the_result(folder: pathlib.Path) -> None:
@@ -234,6 +331,53 @@ def test_a_script_that_goes_too_far_fails(folder: pathlib.Path, text: str, messa
     assert message in result["msg"]
     assert not (folder / "out/live.iso").exists()
     assert (folder / "rootfs/etc/os-release").read_text() == "NAME=Tree\n"
+
+
+CURIOUS = """\
+set -e
+media=${1#iso:}
+[ -s /etc/passwd ]
+ls /etc >"$media/settings"
+for file in /etc/shadow /etc/ssl/private /root/.bashrc /var/log; do
+    if [ -e $file ]; then echo $file >>"$media/settings"; fi
+done
+if mount -t tmpfs tmpfs /tmp; then echo mounted >>"$media/settings"; fi
+"""
+
+
+def test_a_script_sees_nothing_secret_of_the_host_and_mounts_nothing(folder: pathlib.Path) -> None:
+    result = edited(folder, CURIOUS)
+    assert result["changed"], result
+    seen = set(extracted(result["path"], "/settings", folder).split())
+    assert "passwd" in seen
+    others = {name for name in seen if not name.startswith("ld.so.")}
+    assert others <= {"alternatives", "fonts", "group", "mke2fs.conf", "nsswitch.conf", "passwd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("rm -r $media/EFI; ln -s HOST $media/EFI", {}, "edit_boot_config left something else at EFI,"),
+        ("ln -s HOST $media/EFI", {"firmware": "bios"}, None),
+        ("ln -s HOST $media/LiveOS", {}, "edit_boot_config left something else at LiveOS,"),
+        ("mv $media/boot $media/b; ln -s HOST $media/boot", {}, "edit_boot_config left something else at boot,"),
+        ("ln -sf HOST/file $media/boot/grub/grub.cfg", {}, "removed boot/grub/grub.cfg, or put a link there"),
+    ],
+)
+def test_links_that_a_script_leaves_are_not_followed(
+    folder: pathlib.Path, text: str, options: dict[str, t.Any], message: str | None
+) -> None:
+    host = folder / "host"
+    (host / "empty").mkdir(parents=True)
+    (host / "grub2").symlink_to("grub")
+    (host / "file").write_text("menuentry secret {\n}\n")
+    result = edited(folder, "media=${1#iso:}; " + text.replace("HOST", str(host)), **options)
+    if message is None:
+        assert result["changed"], result
+    else:
+        assert result.get("failed"), result
+        assert message in result["msg"]
+    assert sorted(path.name for path in host.iterdir()) == ["empty", "file", "grub2"]
 
 
 def test_a_script_needs_a_tree(folder: pathlib.Path) -> None:

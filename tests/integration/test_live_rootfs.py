@@ -372,6 +372,33 @@ def test_expired_repository_is_refused_unless_declared(workspace: pathlib.Path) 
     assert "did not find any indices" in log, log
 
 
+# Notes what it could do. The clock gets the time that it has.
+REACHES_OUT = """#!/bin/sh
+set -e
+for tool in mount mknod date; do command -v $tool; done
+try() {
+    name=$1
+    shift
+    if "$@" >/dev/null 2>&1; then echo "$name" >>/possible; fi
+}
+echo x >/owned
+try chown chown 12:34 /owned
+try mknod mknod /zero c 1 5
+try device head -c 1 /zero
+try tmpfs mount -t tmpfs tmpfs /mnt
+try remount mount -o remount,bind,rw /sys
+try clock date -s @$(date +%s)
+rm /zero
+"""
+
+
+def test_a_script_of_an_image_does_not_reach_the_host(workspace: pathlib.Path) -> None:
+    dest = workspace / "confined/rootfs"
+    result = rootfs(workspace, dest=str(dest), packages=["mount"], scripts=[{"content": REACHES_OUT}])
+    assert result["changed"], result
+    assert (dest / "possible").read_text().split() == ["chown", "mknod"]
+
+
 def test_existing_tree_survives_a_failed_build(
     tree: pathlib.Path, workspace: pathlib.Path, declared: dict[str, t.Any]
 ) -> None:

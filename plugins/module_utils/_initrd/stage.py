@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import posixpath
 import re
 import shutil
+import stat
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import find_tool, tool_version
@@ -21,6 +23,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._layers import (
     whole_tree,
 )
 from ansible_collections.liveforge.images.plugins.module_utils._live import dmsquash
+from ansible_collections.liveforge.images.plugins.module_utils._publish import remove
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import (
     Shipped,
     forget_others,
@@ -130,7 +134,7 @@ class Initrd(Stage):
             require_same_base("base", self.base, base_content(self.root), content)
         with whole_tree(self.output, self.root, self.base) as root:
             self._tree = root
-            if not os.path.exists(os.path.join(root, _MODULES, "modules.d")):
+            if not image_path.exists(root, f"{_MODULES}/modules.d"):
                 raise StageError(
                     f"root: {self.root} has no dracut. Add the package dracut to the packages of the image."
                 )
@@ -146,12 +150,13 @@ class Initrd(Stage):
     def _build(self, work: Work) -> dict[str, t.Any]:
         version = self._kernel_version()
         os.mkdir(work.target, 0o755)
-        modules = work.target + "/.dracut"
+        modules, result = (os.path.join(work.target, name) for name in (".dracut", ".result"))
+        os.mkdir(result, 0o755)
         try:
             self._collect_modules(modules, work)
             sandbox = Sandbox(
                 self._tree,
-                binds=((modules, f"/{_MODULES}", False), (work.target, _RESULT, True)),
+                binds=((modules, f"/{_MODULES}", False), (result, _RESULT, True)),
                 environment=self._epoch(),
             )
             work.progress.step(f"running dracut for kernel {version}")
@@ -163,11 +168,15 @@ class Initrd(Stage):
             )
             work.progress.step("checking the initrd")
             listing = work.run.run(sandbox.command(["lsinitrd", f"{_RESULT}/initrd"]), task="listing the initrd")
+            content = InitrdContent.from_listing(listing)
+            self.plan.check(content, _builtin_drivers(self._tree, version))
+            _take(os.path.join(result, "initrd"), os.path.join(work.target, "initrd"))
         finally:
-            shutil.rmtree(modules, ignore_errors=True)
-        content = InitrdContent.from_listing(listing)
-        self.plan.check(content, _builtin_drivers(self._tree, version))
-        shutil.copyfile(_kernel_image(self._tree, version), os.path.join(work.target, "linux"))
+            remove(modules)
+            remove(result)
+        kernel = _kernel_image(self._tree, version)
+        with open(kernel, "rb") as source, open(os.path.join(work.target, "linux"), "xb") as target:
+            shutil.copyfileobj(source, target)
         for name in ("linux", "initrd"):
             # Readable for servers that hand them out for network boots.
             os.chmod(os.path.join(work.target, name), 0o644)
@@ -182,7 +191,19 @@ class Initrd(Stage):
 
     def _collect_modules(self, folder: str, work: Work) -> None:
         """The image's dracut with our modules added, in a copy: the tree itself stays as it is."""
-        shutil.copytree(os.path.join(self._tree, _MODULES), folder, symlinks=True)
+        os.mkdir(folder, 0o755)
+        work.run.run(
+            ["cp", "--archive", "--reflink=auto", f"{image_path.host_path(self._tree, _MODULES)}/.", folder],
+            task="copying dracut of the image",
+        )
+        # What follows writes below them, and whatever the image has there leads somewhere on this host.
+        for name in ("modules.d", *(f"modules.d/{module.folder}" for module in self.own_modules), "dracut.conf.d"):
+            path = os.path.join(folder, name)
+            if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+                raise StageError(
+                    f"root: /{_MODULES}/{name} in {self.root} must be a directory, and no link to one. Correct it in "
+                    "the package or script that put it there."
+                )
         for module in self.own_modules:
             target = os.path.join(folder, "modules.d", module.folder)
             os.makedirs(target, exist_ok=True)
@@ -195,7 +216,9 @@ class Initrd(Stage):
                 work.run.note(f"Mended in this initrd: {reason}")
         # dracut.conf(5): the folder for packages, which /etc/dracut.conf.d overrides.
         os.makedirs(os.path.join(folder, "dracut.conf.d"), exist_ok=True)
-        with open(os.path.join(folder, "dracut.conf.d", _CONFIGURATION), "w", encoding="utf-8") as stream:
+        path = os.path.join(folder, "dracut.conf.d", _CONFIGURATION)
+        remove(path)
+        with open(path, "x", encoding="utf-8") as stream:
             stream.write(self.plan.configuration())
 
     def _epoch(self) -> dict[str, str]:
@@ -226,17 +249,23 @@ class Initrd(Stage):
         return self.kernel
 
 
+def _take(made: str, target: str) -> None:
+    """Move the initrd to where no program of the image can exchange it any more, and only then see what it is."""
+    os.rename(made, target)
+    if not stat.S_ISREG(os.lstat(target).st_mode):
+        raise StageError(
+            "dracut of the image made an initrd that is no plain file. See which dracut module or configuration of the "
+            "image does that."
+        )
+
+
 def dracut_version(root: str) -> str:
     """Version of the dracut in a tree, such as ``059-4``; newer packages of Debian have no file that tells it."""
     for path, pattern in (
-        (os.path.join(root, _MODULES, "dracut-version.sh"), r"DRACUT_VERSION=[\"']?([^\"'\s]+)"),
-        (os.path.join(root, "var/lib/dpkg/status"), r"^Package: dracut-core\n(?:(?!Version:).+\n)*Version: (\S+)"),
+        (f"{_MODULES}/dracut-version.sh", r"DRACUT_VERSION=[\"']?([^\"'\s]+)"),
+        ("var/lib/dpkg/status", r"^Package: dracut-core\n(?:(?!Version:).+\n)*Version: (\S+)"),
     ):
-        try:
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                found = re.search(pattern, stream.read(), re.MULTILINE)
-        except FileNotFoundError:
-            continue
+        found = re.search(pattern, image_path.read_text(root, path) or "", re.MULTILINE)
         if found:
             return found.group(1)
     return "unknown"
@@ -260,8 +289,8 @@ def _kernel_image(root: str, version: str) -> str:
         f"lib/modules/{version}/vmlinuz",
         f"boot/Image-{version}",
     ):
-        path = os.path.join(root, relative)
-        if os.path.isfile(path):
+        path = image_path.host_file(root, relative)
+        if path is not None:
             return path
     raise StageError(f"root: {root} has modules of kernel {version}, but no boot/vmlinuz-{version}.")
 
@@ -269,10 +298,9 @@ def _kernel_image(root: str, version: str) -> str:
 def _builtin_drivers(root: str, version: str) -> set[str]:
     """Names of drivers that are part of the kernel image itself (modules.builtin, depmod.d(5))."""
     for prefix in ("usr/lib/modules", "lib/modules"):
-        path = os.path.join(root, prefix, version, "modules.builtin")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as stream:
-                return {re.sub(r"\.ko.*", "", os.path.basename(line.strip())).replace("-", "_") for line in stream}
+        text = image_path.read_text(root, f"{prefix}/{version}/modules.builtin")
+        if text is not None:
+            return {re.sub(r"\.ko.*", "", posixpath.basename(line)).replace("-", "_") for line in text.split()}
     return set()
 
 

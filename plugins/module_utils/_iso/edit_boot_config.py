@@ -5,7 +5,8 @@
 """A user's script that edits what an ISO will hold (KIWI's editbootconfig). Private to this collection.
 
 KIWI runs it on the build host, in the root tree, with the folder of the medium as its argument. Here it sees the build
-host's programs, the root tree, both read-only, and the folder of the medium, in which it may change everything.
+host's programs, the root tree, both read-only, and the folder of the medium, in which it may change everything. What it
+leaves there is not trusted: nothing is read or written through a link.
 """
 
 from __future__ import annotations
@@ -19,11 +20,25 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import S
 from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
+from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import no_directories
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import capability_options
 
 _ROOT = "/run/root"
 _MEDIA = "/run/media"
 _SCRIPT = "image/edit_boot_config.sh"
-_HOST_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
+_HOST_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# What programs need to run, and the defaults of those for menus, images and file systems. Nothing with secrets.
+_HOST_SETTINGS = (
+    "alternatives",
+    "fonts",
+    "group",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "mke2fs.conf",
+    "nsswitch.conf",
+    "passwd",
+)
 _EFI = "EFI/"
 # Where scripts for SUSE's GRUB expect the menu.
 _GRUB2 = "boot/grub2"
@@ -32,9 +47,10 @@ _GRUB2 = "boot/grub2"
 def command(root: str, media: str, script: str) -> list[str]:
     """The host command that runs ``script`` on the folder ``media``; ``root`` is the root tree."""
     line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    line += ["--unshare-net", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
-    for folder in _HOST_FOLDERS:
-        line += ["--ro-bind-try", folder, folder]
+    line += ["--unshare-net", *capability_options()]
+    line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
+    for path in (*_HOST_FOLDERS, *(f"/etc/{name}" for name in _HOST_SETTINGS)):
+        line += ["--ro-bind-try", path, path]
     line += ["--dir", _ROOT]
     for name in sorted(os.listdir(root)):
         path = os.path.join(root, name)
@@ -66,8 +82,9 @@ class EditedMedium:
         self._efi_files = dict(efi_files)
         self._large = list(large)
         self._small = list(files)
+        self._efi_names = [name for name in efi_files if name.startswith(_EFI)]
         self._users = {name for name, dummy in walk(folder)}
-        for name, source in [*files.items(), *(item for item in efi_files.items() if item[0].startswith(_EFI))]:
+        for name, source in [*files.items(), *((name, efi_files[name]) for name in self._efi_names)]:
             target = os.path.join(folder, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(source, target)
@@ -79,13 +96,19 @@ class EditedMedium:
         if has_alias:
             os.symlink("grub", alias)
         run.run(command(root, self.folder, script), task="running edit_boot_config", hint=_cause)
+        wrong = no_directories(self.folder, [*self._small, *self._efi_names, *self._large])
+        if wrong:
+            raise StageError(
+                f"edit_boot_config left something else at {', '.join(wrong)}, which must be a directory, and no link "
+                "to one. Change the files in it instead."
+            )
         if has_alias and os.path.islink(alias):
             os.unlink(alias)
-        missing = [name for name in self._small if not os.path.isfile(os.path.join(self.folder, name))]
+        missing = [name for name in self._small if not _is_plain_file(os.path.join(self.folder, name))]
         if missing:
             raise StageError(
-                f"edit_boot_config removed {', '.join(missing)}, without which the ISO does not start or cannot be "
-                "checked. Change the file instead."
+                f"edit_boot_config removed {', '.join(missing)}, or put a link there, without which the ISO does not "
+                "start or cannot be checked. Change the file instead."
             )
         taken = [name for name in self._large if os.path.lexists(os.path.join(self.folder, name))]
         if taken:
@@ -98,17 +121,23 @@ class EditedMedium:
         """Files of the EFI partition, as the script left them; they are no longer part of the folder."""
         found = {name: path for name, path in self._efi_files.items() if not name.startswith(_EFI)}
         apart = self.folder + ".efi"
-        for name, status in list(walk(self.folder)):
+        entries = list(walk(self.folder))
+        for name, status in entries:
             if name.startswith(_EFI) and name not in self._users and stat.S_ISREG(status.st_mode):
                 target = os.path.join(apart, name)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.rename(os.path.join(self.folder, name), target)
                 found[name] = target
-        # Folders that are empty now would be on the ISO.
-        for parent, dummy, dummy2 in os.walk(os.path.join(self.folder, _EFI), topdown=False):
-            if not os.listdir(parent):
-                os.rmdir(parent)
+        # Folders that are empty now would be on the ISO. The deepest come first.
+        for name, status in reversed(entries):
+            path = os.path.join(self.folder, name)
+            if f"{name}/".startswith(_EFI) and stat.S_ISDIR(status.st_mode) and not os.listdir(path):
+                os.rmdir(path)
         return found
+
+
+def _is_plain_file(path: str) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def _cause(output: str) -> str | None:

@@ -6,15 +6,25 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import pathlib
 import stat
+import tarfile
 import typing as t
+import zlib
 
 from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import Stamp, output_changed
+
+# Files take whole blocks, here and on an ISO, and a name with its attributes some bytes in each of its directories.
+_BLOCK = 4096
+_NAME = 1024
+# How much larger the content of an archive is, when only tar can read it.
+_UNKNOWN_RATIO = 5
 
 
 def require_boot(folder: str) -> None:
@@ -52,8 +62,38 @@ def require_folder(option: str, folder: str) -> None:
         raise StageError(f"{option}: {folder} is not a directory on the build host.")
 
 
+def folder_size(folder: str) -> int:
+    """Bytes that the content of a folder takes on an ISO or in a copy, rather too many than too few."""
+    return sum(_room(status.st_size if stat.S_ISREG(status.st_mode) else 0) for dummy, status in walk(folder))
+
+
+def archive_size(archive: str) -> int:
+    """Bytes that the content of a tar archive takes, which is read to the end for that; an estimate for zstd."""
+    try:
+        with tarfile.open(archive) as tar:
+            return sum(_room(member.size if member.isreg() else 0) for member in tar)
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error):
+        # tar says what is wrong with it when it unpacks it.
+        return _UNKNOWN_RATIO * os.path.getsize(archive)
+
+
+def _room(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK + _NAME
+
+
+def no_directories(folder: str, names: t.Iterable[str]) -> list[str]:
+    """Those parents of ``names``, relative to ``folder``, that are there but are links or files, sorted."""
+    parents = {str(parent) for name in names for parent in pathlib.PurePosixPath(name).parents}
+    paths = {parent: os.path.join(folder, parent) for parent in sorted(parents)}
+    return [
+        parent
+        for parent, path in paths.items()
+        if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path))
+    ]
+
+
 def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot") -> list[str]:
-    """The regular files below ``folder``, relative to it.
+    """Everything below ``folder`` but directories, relative to it.
 
     Args:
         folder: the folder.
@@ -61,10 +101,18 @@ def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot"
         option: where the folder comes from, for messages.
 
     Raises:
-        StageError: it is no directory, or has a name that live_iso writes itself or that cannot go onto an ISO.
+        StageError: it is no directory, or has a name that live_iso writes itself or that cannot go onto an ISO, or a
+            link where live_iso has a directory.
     """
     require_folder(option, folder)
-    taken = [name for name in sorted(own_names) if os.path.lexists(os.path.join(folder, name))]
+    own_names = sorted(own_names)
+    wrong = no_directories(folder, own_names)
+    if wrong:
+        raise StageError(
+            f"{option}: {', '.join(wrong)} in {folder} must be a directory, and no link to one, because live_iso puts "
+            "files there. Make it a directory, or remove it."
+        )
+    taken = [name for name in own_names if os.path.lexists(os.path.join(folder, name))]
     if taken:
         raise StageError(
             f"{option}: {folder} contains {', '.join(taken)}, which live_iso writes itself. Remove it there."
@@ -73,7 +121,7 @@ def cdroot_files(folder: str, own_names: t.Iterable[str], option: str = "cdroot"
     for name, dummy in entries:
         if "\n" in name:
             raise StageError(f"{option}: {os.path.join(folder, name)!r} has a line break in its name. Rename it.")
-    return [name for name, status in entries if stat.S_ISREG(status.st_mode)]
+    return [name for name, status in entries if not stat.S_ISDIR(status.st_mode)]
 
 
 def _require_unchanged(option: str, path: str) -> None:

@@ -21,7 +21,9 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.edit_boot_co
 from ansible_collections.liveforge.images.plugins.module_utils._iso.esp import make_esp
 from ansible_collections.liveforge.images.plugins.module_utils._iso.files import require_pycdlib
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
+    archive_size,
     cdroot_files,
+    folder_size,
     require_boot,
     require_folder,
     require_squashfs,
@@ -213,8 +215,19 @@ class LiveIsoStage(Stage):
         for tool in self._tools():
             find_tool(tool)
         forget_unfinished(self.output)
-        size = sum(os.path.getsize(path) for path in self._large_files().values())
-        require_space(os.path.dirname(self.output), size + _OVERHEAD, "the ISO")
+        require_space(os.path.dirname(self.output), self._space(), "the ISO and what is made beside it meanwhile")
+
+    def _space(self) -> int:
+        """Bytes that a build takes at most."""
+        added = self.additions
+        unpacked = sum(archive_size(archive.source or archive.archive) for archive in added.archives)
+        brought = unpacked + (folder_size(added.cdroot) if added.cdroot is not None else 0)
+        # Archives on this host are copied before they are unpacked.
+        copied = sum(os.path.getsize(archive.source) for archive in added.archives if archive.source is not None)
+        if added.edit_boot_config is not None:
+            copied += brought
+        large = sum(os.path.getsize(path) for path in self._large_files().values())
+        return large + brought + _OVERHEAD + unpacked + copied
 
     def predicted(self) -> dict[str, t.Any]:
         volid = {"volid": self.options.volid}
@@ -259,7 +272,11 @@ class LiveIsoStage(Stage):
         parts = Parts(self.options, identity, menus, scratch, work.run)
         efi_files = parts.efi_files()
         files = parts.iso_files()
-        folders = self._folders(work, scratch, files)
+        names = [*files]
+        if self.additions.edit_boot_config is not None:
+            # The script finds them beside the user's.
+            names += [name for name in efi_files if name.startswith("EFI/")]
+        folders = self._folders(work, scratch, names)
         own_menu = None
         if self.additions.edit_boot_config is not None:
             work.progress.step("running edit_boot_config")
@@ -349,13 +366,30 @@ class LiveIsoStage(Stage):
             folder = scratch.path("cdroot")
             os.mkdir(folder)
             for archive in self.additions.archives:
-                work.run.run(
-                    ["tar", "--extract", f"--file={archive.open()}", f"--directory={folder}", "--no-same-owner"],
-                    task=f"unpacking {archive.option}",
-                )
+                self._unpack(work, archive, scratch.path("archive"), folder)
             cdroot_files(folder, taken, "cdroot_archives")
             folders.append(folder)
         return folders
+
+    def _unpack(self, work: Work, archive: Shipped, apart: str, folder: str) -> None:
+        """Unpack an archive over what others left in ``folder``; their links lead nowhere."""
+        os.mkdir(apart)
+        work.run.run(
+            ["tar", "--extract", f"--file={archive.open()}", f"--directory={apart}", "--no-same-owner"],
+            task=f"unpacking {archive.option}",
+        )
+        # tar would follow a link to a directory that an earlier archive brought. cp refuses that, and replaces links
+        # to files; the files themselves only get a second name, and lose the first.
+        work.run.run(
+            ["cp", "--archive", "--link", "--remove-destination", f"{apart}/.", folder],
+            task=f"putting the content of {archive.option} beside that of the archives before",
+            hint=lambda output: (
+                "An earlier archive has a file or link where this one has a directory. Change one of them."
+                if "cannot overwrite" in output
+                else None
+            ),
+        )
+        remove(apart)
 
     def _edited(
         self,
@@ -370,7 +404,8 @@ class LiveIsoStage(Stage):
         os.mkdir(media)
         for folder in folders:
             work.run.run(
-                ["cp", "--archive", "--reflink=auto", f"{folder}/.", media],
+                # What is there already may be a link.
+                ["cp", "--archive", "--reflink=auto", "--remove-destination", f"{folder}/.", media],
                 task=f"copying {folder} for edit_boot_config",
             )
         medium = EditedMedium(media, files, efi_files, self._large_files())

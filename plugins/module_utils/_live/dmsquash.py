@@ -25,6 +25,7 @@ import dataclasses
 import pathlib
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._live.features import (
     LiveFeatures,
     Persistence,
@@ -161,17 +162,25 @@ def repair(folder: str, version: int) -> list[str]:
     """Mend the faults of this version of dracut.
 
     Args:
-        folder: a writable copy of /usr/lib/dracut.
+        folder: a writable copy of /usr/lib/dracut, in which modules.d is no link.
         version: of dracut, such as 59 or 106.
 
     Returns:
         The reasons for what was mended, a sentence each.
+
+    Raises:
+        StageError: what has to be mended lies behind a link, and so outside of the copy.
     """
     reasons = []
     for fault in REPAIRS:
         if version > fault.last:
             continue
         for path in sorted(pathlib.Path(folder, "modules.d").glob(f"[0-9][0-9]{fault.module}/{fault.file}")):
+            if path.parent.is_symlink() or path.is_symlink() or not path.is_file():
+                raise StageError(
+                    f"/usr/lib/dracut/{path.relative_to(folder)} of the image must be a plain file, and no link, since "
+                    "it may have to be mended. Correct it in the package or script that put it there."
+                )
             text = path.read_text(encoding="utf-8")
             # The distribution may have corrected it in an update.
             if fault.old in text:

@@ -13,6 +13,7 @@ import typing as t
 import zlib
 
 from ansible_collections.liveforge.images.plugins.module_utils._command import Runner
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path
 from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 
 _STATUS = "var/lib/dpkg/status"
@@ -77,12 +78,10 @@ def changes(root: str, packages: t.Sequence[Package]) -> t.Iterator[bytes]:
 
 def _changelog(root: str, package: Package) -> bytes | None:
     """The Debian changelog of a package (Debian policy, section 12.7), or None."""
-    folder = os.path.join(root, _DOCUMENTATION, package.name)
     # A rebuild for one architecture has one of its own; packages made for Debian have no other changelog.
     for name in (f"changelog.Debian.{package.architecture}.gz", "changelog.Debian.gz", "changelog.gz"):
-        path = os.path.realpath(os.path.join(folder, name))
-        # Links of the tree mean the tree; one that leads out of it is not followed.
-        if not path.startswith(os.path.realpath(root) + "/") or not os.path.isfile(path):
+        path = image_path.host_file(root, f"{_DOCUMENTATION}/{package.name}/{name}")
+        if path is None:
             continue
         try:
             with gzip.open(path) as stream:

@@ -46,7 +46,7 @@ class ResultStage(Stage):
     """
 
     name = "live_result"
-    format_version = 2
+    format_version = 3
 
     def __init__(
         self,

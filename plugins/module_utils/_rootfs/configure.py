@@ -83,7 +83,7 @@ def unpack_commands(tree: Tree, sandbox: Sandbox) -> tuple[list[str], list[str]]
 class Configurator:
     """Changes a root tree from the inside: everything runs in a sandbox whose root is the tree.
 
-    That way links, user names and tools mean what they mean in the image, and nothing can reach the build host.
+    That way links, user names and tools mean what they mean in the image, and what they do stays in the tree.
     """
 
     def __init__(self, work: Work, root: str, source_date_epoch: int | None) -> None:

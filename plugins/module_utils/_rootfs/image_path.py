@@ -117,6 +117,15 @@ def host_path(root: str, path: str) -> str:
         return os.path.join(os.readlink(f"/proc/self/fd/{found.folder}"), found.name)
 
 
+def host_file(root: str, path: str) -> str | None:
+    """The path without links by which this host finds a regular file of a tree; None when there is none."""
+    with place(root, path) as found:
+        status = found.status() if found is not None else None
+        if found is None or status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return os.path.join(os.readlink(f"/proc/self/fd/{found.folder}"), found.name)
+
+
 def _walk(opened: list[int], path: str, *, follow: bool) -> Place | None:
     """Go down a path from the folder that is open already; ``opened`` has the folders on the way, for the way back."""
     names = path.split("/")[::-1]

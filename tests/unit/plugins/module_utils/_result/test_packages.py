@@ -73,6 +73,12 @@ def test_changelogs_of_packages(root: pathlib.Path, tmp_path: pathlib.Path) -> N
     assert text == "a|\na (3) native\n\nlibx|\nlibx (1.0-1)\n\nlibx|\nlibx (1.0-1+b2) rebuilt\n\n"
 
 
+def test_a_link_of_the_tree_means_the_tree(root: pathlib.Path) -> None:
+    changelog(root, "b/changelog.gz", "b (1) also a\n")
+    (root / "usr/share/doc/a").symlink_to("/usr/share/doc/b")
+    assert b"".join(changes(str(root), installed(str(root)))).startswith(b"a|\nb (1) also a\n\n")
+
+
 def test_links_out_of_the_tree_and_damaged_files_are_left_out(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
     changelog(tmp_path, "secret/changelog.gz", "of the host\n")
     (root / "usr/share/doc").mkdir(parents=True)

@@ -79,6 +79,14 @@ def test_a_missing_file_has_a_place_and_a_missing_folder_is_an_error(root: pathl
         image_path.host_path(str(root), "var/lib/new")
 
 
+def test_a_file_of_the_image_is_found_by_this_host_without_links(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (root / "etc/inside").symlink_to("/srv/state/file")
+    (root / "etc/outside").symlink_to(tmp_path / "etc/file")
+    assert image_path.host_file(str(root), "/etc/inside") == str(root.resolve() / "srv/state/file")
+    for path in ("etc/outside", "etc", "etc/gone", "gone/file"):
+        assert image_path.host_file(str(root), path) is None
+
+
 def test_only_files_are_read(root: pathlib.Path) -> None:
     os.mkfifo(root / "etc/pipe")
     assert image_path.read_text(str(root), "etc/pipe") is None
