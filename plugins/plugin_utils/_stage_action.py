@@ -143,8 +143,8 @@ class StageAction(WatchedAction):
             path = find_source(self, str(item["src"]))
         except AnsibleError as problem:
             raise AnsibleActionFail(
-                f"{name}.src: {item['src']} was not found on the controller. Give a path that exists there "
-                f"(relative ones are looked up in the current folder and beside the playbook), or set "
+                f"{name}.src: {item['src']} was not found on the controller. Give a path that exists there (a relative "
+                f"one is looked up in the current folder, {os.getcwd()}, and then in the places below), or set "
                 f"{name}.remote_src. {problem}"
             ) from problem
         try:
