@@ -267,3 +267,59 @@ def test_a_layer_without_packages_has_a_lock_without_packages(workspace: pathlib
 def test_a_tree_of_an_unknown_build_cannot_be_locked(workspace: pathlib.Path) -> None:
     failed = playbook.module("live_lock", {"root": str(workspace / "nothing"), "dest": "x"}, workspace)
     assert failed.get("failed") and "nothing is recorded of where the packages" in failed["msg"]
+
+
+def run_lock_playbook(folder: pathlib.Path, *arguments: str, **variables: t.Any) -> str:
+    """Run the playbook where three hosts are known and two of them build; returns what it says as it fails.
+
+    The image is one that cannot be built, so that nothing is made before it fails.
+    """
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = folder / "inventory.json"
+    builders = {"hosts": {"builder1": local, "builder2": local}}
+    inventory.write_text(json.dumps({"build_hosts": builders, "others": {"hosts": {"web1": local}}}))
+    image = {
+        "name": "rescue",
+        "release": "bookworm",
+        "no_such_option": 1,
+        "lock": str(folder / "locks/rescue.lock.json"),
+    }
+    declared = folder / "declared.json"
+    declared.write_text(json.dumps({"live_images": [image, {"name": "rescue-2"}], **variables}))
+    command = [playbook.PROGRAM, str(playbook.ROOT / "playbooks/lock.yml"), "-i", str(inventory), "-e", f"@{declared}"]
+    done = playbook.run([*command, *arguments])
+    assert done.returncode != 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "host"),
+    [((), "builder1"), (("--limit", "builder2"), "builder2"), (("--limit", "web1:builder2:builder1"), "builder1")],
+    ids=["none", "the second", "several"],
+)
+def test_one_build_host_within_the_limit_locks(tmp_path: pathlib.Path, limit: tuple[str, ...], host: str) -> None:
+    said = run_lock_playbook(tmp_path, *limit)
+    assert "no_such_option: an image has no such option" in said
+    assert [name for name in ("builder1", "builder2", "web1") if f"fatal: [{name}]" in said] == [host]
+
+
+def test_a_limit_without_build_hosts_is_refused(tmp_path: pathlib.Path) -> None:
+    said = run_lock_playbook(tmp_path, "--limit", "web1")
+    assert "--limit web1: none of the build hosts (builder1, builder2) is within this limit" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("rescue", "no_such_option"),
+        ("rescue,\n rescue", "no_such_option"),
+        (["rescue"], "no_such_option"),
+        ("", "no_such_option"),
+        # A part of a name is no name, and neither is a name without a lock.
+        ("resc", "live_lock_names: resc is no image or base that has the option lock. Did you mean rescue?"),
+        ("rescue rescue-2", "live_lock_names: rescue-2 is no image or base that has the option lock."),
+        (["kiosk"], "live_lock_names: kiosk is no image or base that has the option lock. Those that have it: rescue."),
+    ],
+)
+def test_names_of_what_is_locked(tmp_path: pathlib.Path, names: t.Any, message: str) -> None:
+    assert message in run_lock_playbook(tmp_path, live_lock_names=names)
