@@ -290,6 +290,55 @@ def test_one_failing_image_does_not_stop_the_others(
     assert "Failed: bad" in run.output
 
 
+# What AWX keeps of a run: all results, as callbacks get them.
+_RECORDER = '''
+from __future__ import annotations
+
+import os
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: recorder
+type: notification
+short_description: Writes down all results
+description: Writes down all results.
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "recorder"
+
+    def v2_runner_on_ok(self, result, **kwargs):
+        with open(os.environ["RECORDED_RESULTS"], "a", encoding="utf-8") as stream:
+            stream.write(f"{result.result}\\n")
+
+    v2_runner_on_failed = v2_runner_item_on_ok = v2_runner_item_on_failed = v2_runner_on_ok
+'''
+
+
+def test_passwords_of_boot_tests_are_not_shown(
+    first: playbook.Run,
+    workspace: pathlib.Path,
+    image: dict[str, t.Any],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/recorder.py").write_text(_RECORDER)
+    recorded = tmp_path / "recorded"
+    monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", str(tmp_path / "plugins"))
+    monkeypatch.setenv("RECORDED_RESULTS", str(recorded))
+    tested = {**image, "boot_tests": [{"user": "live", "password": playbook.PASSWORD}]}
+    run = playbook.build([tested], workspace, "--check", "-vvv")
+    assert run.status == 0, run.output[-4000:]
+    assert "fingerprint" in recorded.read_text()
+    for shown in (run.output, recorded.read_text(), (workspace / "results.json").read_text()):
+        assert playbook.PASSWORD not in shown
+
+
 def test_all_declarations_are_checked_before_the_first_is_built(workspace: pathlib.Path) -> None:
     folder = workspace / "checked"
     folder.mkdir(exist_ok=True)
