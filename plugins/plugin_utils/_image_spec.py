@@ -271,10 +271,7 @@ class ImageSpec:
             )
         if lock.get("src") is not None and lock.get("remote_src"):
             raise StageError("lock.remote_src: a lock is read on the controller. Give its path there as lock.")
-        try:
-            text = with_text("lock", lock, read).get("content")
-        except StageError as problem:
-            raise StageError(f"{problem.message} The playbook liveforge.images.lock makes it.") from problem
+        text = with_text("lock", lock, read).get("content")
         # Without a text, the stage says what is missing.
         if self.options["source_date_epoch"] is None and text is not None:
             date = PackageLock.parse(text).source_date_epoch

@@ -283,9 +283,11 @@ def with_text(option: str, item: t.Any, read: t.Callable[[str], bytes]) -> t.Any
         raise StageError(f"{option}.src: {problem.message}") from problem
     except Exception as problem:
         # A lock is read on the controller, always.
-        elsewhere = f", or set {option}.remote_src" if option != "lock" else ""
+        otherwise = (
+            f", or set {option}.remote_src" if option != "lock" else ". The playbook liveforge.images.lock makes it"
+        )
         raise StageError(
-            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there{elsewhere}. "
+            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there{otherwise}. "
             f"{problem}"
         ) from problem
 
