@@ -104,5 +104,6 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(problem.message) from problem
 
     def _directory(self, path: str) -> str:
-        # As include_vars does: beside the playbook (or role), not below the folder ansible-playbook was started in.
-        return os.path.abspath(self._loader.path_dwim(os.path.expanduser(path)))
+        # Like all sources: in the current folder, and then as include_vars does, beside the playbook.
+        path = os.path.expanduser(path)
+        return os.path.abspath(path if os.path.lexists(path) else self._loader.path_dwim(path))

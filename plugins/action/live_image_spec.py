@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.plugin_utils._image_spec import ImageSpec
-from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import find_source
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import find_source, read_source
 
 display = Display()
 
@@ -49,7 +49,9 @@ class ActionModule(ActionBase):
         options = {**options, "bases": [*bases, *(options.get("bases") or [])]}
         name = options.get("name") or place
         try:
-            spec = ImageSpec(options, lambda source: find_source(self, source))
+            spec = ImageSpec(
+                options, lambda source: find_source(self, source), lambda source: read_source(self, source)
+            )
         except StageError as problem:
             raise AnsibleActionFail(f"{name}: {problem.message}") from problem
         for warning in spec.warnings():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Controller side of live_lock: writes the lock file beside the playbooks."""
+"""Controller side of live_lock: writes the lock file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import os
 import tempfile
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
@@ -18,6 +19,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_l
     PackageLock,
     package_changes,
 )
+from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import find_source
 
 
 class ActionModule(ActionBase):
@@ -31,7 +33,11 @@ class ActionModule(ActionBase):
         dest = self._task.args.get("dest")
         if not isinstance(dest, str) or not dest or dest.endswith("/"):
             raise AnsibleActionFail("dest must be the path of the lock file on the controller.")
-        dest = os.path.abspath(os.path.expanduser(dest))
+        dest = _place(self, dest)
+        if self._task.args.get("root") is None:
+            if not self._task.check_mode:
+                _require_writable(dest)
+            return {"changed": False, "dest": dest}
         told = self._execute_module(module_args=dict(self._task.args), task_vars=task_vars)
         if told.get("failed"):
             return told
@@ -48,6 +54,8 @@ class ActionModule(ActionBase):
             "source_date_epoch": lock.source_date_epoch,
             "msg": _summary(before, after, changes),
         }
+        if boolean(self._task.args.get("return_content", False)):
+            result["content"] = after
         if self._task.diff:
             result["diff"] = {"before_header": dest, "after_header": dest, "before": before or "", "after": after}
         if before != after and not self._task.check_mode:
@@ -56,6 +64,27 @@ class ActionModule(ActionBase):
             except OSError as problem:
                 raise AnsibleActionFail(f"dest: {dest} cannot be written on the controller: {problem}") from problem
         return result
+
+
+def _place(action: ActionBase, dest: str) -> str:
+    """Where to write: the file that a build would read, when there is one already."""
+    try:
+        return find_source(action, dest)
+    except AnsibleError:
+        return os.path.abspath(os.path.expanduser(dest))
+
+
+def _require_writable(path: str) -> None:
+    """Find out whether a file could be written, without writing it; it is made beside its place and then moved."""
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+        where = f"{path} is a directory" if os.path.isdir(path) else f"no file can be made in {folder}"
+        raise AnsibleActionFail(
+            f"dest: {path} cannot be written on the controller: {where}. Give the path of a file in a directory that "
+            "this user can write to (option lock of the image)."
+        )
 
 
 def _text(path: str) -> str | None:

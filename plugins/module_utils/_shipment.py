@@ -22,12 +22,23 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import ad
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 
 SINGLE_FILE = "content"
+_VAULT_HEADER = b"$ANSIBLE_VAULT;"
 
 
-def describe(source: str) -> dict[str, str]:
+def is_vaulted(path: str) -> bool:
+    """Whether a file is encrypted with Ansible Vault."""
+    with open(path, "rb") as stream:
+        return stream.read(len(_VAULT_HEADER)) == _VAULT_HEADER
+
+
+def describe(source: str, *, refuse_vaulted: bool = False) -> dict[str, str]:
     """What a tree holds, as ``{absolute path in the image: "mode kind digest"}``; for one file a single entry.
 
     Modes and contents count; owners, times and hard links do not: a shipped tree belongs to root, as in KIWI.
+
+    Args:
+        source: the tree or file.
+        refuse_vaulted: whether a file of a tree that is encrypted with Ansible Vault is an error.
     """
     if not os.path.isdir(source):
         return {SINGLE_FILE: f"file {file_sha256(source)}"}
@@ -41,6 +52,12 @@ def describe(source: str) -> dict[str, str]:
         elif stat.S_ISLNK(status.st_mode):
             entries[name] = f"link {_shown(os.readlink(path))}"
         elif stat.S_ISREG(status.st_mode):
+            if refuse_vaulted and is_vaulted(path):
+                raise StageError(
+                    f"{path} is encrypted with Ansible Vault, and a tree is taken as it is. Declare this file under "
+                    "files instead, whose src is decrypted. If it shall be encrypted in the image, put it into an "
+                    "archive."
+                )
             entries[name] = f"{mode} file {file_sha256(path)}"
         else:
             raise StageError(f"{path} is neither a file, a directory nor a symbolic link; make it in a script instead.")

@@ -38,8 +38,8 @@ attributes:
 options:
   path:
     description:
-      - The description directory on the controller, or the description itself. A relative path is looked up beside the
-        playbook.
+      - The description directory on the controller, or the description itself. A relative path is looked up in the
+        current directory, and then beside the playbook.
     type: path
     required: true
   file:

@@ -34,15 +34,22 @@ requirements:
   - python >= 3.11 on the build host
 options:
   root:
-    description: The root tree on the build host, as M(liveforge.images.live_rootfs) made it.
+    description:
+      - The root tree on the build host, as M(liveforge.images.live_rootfs) made it.
+      - Leave it out to find out, before a tree is built, whether O(dest) can be written. Then nothing is written.
     type: path
-    required: true
   dest:
-    description: >-
-      The lock file on the controller. A relative path is below the current directory. Directories that are missing are
-      made.
+    description:
+      - The lock file on the controller.
+      - A relative path is looked up as builds do it, in the current directory and then as M(ansible.builtin.copy) does.
+        The file that is found is renewed. A new one is made below the current directory, with directories that are
+        missing.
     type: path
     required: true
+  return_content:
+    description: Whether the text of the lock is returned as RV(content).
+    type: bool
+    default: false
 seealso:
   - module: liveforge.images.live_rootfs
   - module: liveforge.images.live_compare
@@ -78,21 +85,25 @@ dest:
   returned: always
   type: str
   sample: /home/me/images/locks/rescue.lock.json
+content:
+  description: Text of the lock file, for where the controller is a container that does not keep files.
+  returned: when return_content is true
+  type: str
 changes:
   description: One entry for each package that changed.
-  returned: always
+  returned: when root is given
   type: list
   elements: str
   sample: [+htop 3.4.1-5, openssl 3.5.1-1 -> 3.5.4-1]
 packages:
   description: Number of packages in the lock.
-  returned: always
+  returned: when root is given
   type: int
 source_date_epoch:
   description: >-
     Seconds since 1970 of the newest repository. The role P(liveforge.images.live_image#role) takes it for every time
     stamp of an image with this lock. Null when no repository tells a date.
-  returned: always
+  returned: when root is given
   type: int
 """
 
@@ -107,9 +118,16 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_l
 def main() -> t.NoReturn:
     """Read what is recorded of a tree. The action plugin of the same name writes the file on the controller."""
     module = AnsibleModule(
-        argument_spec={"root": {"type": "path", "required": True}, "dest": {"type": "path", "required": True}},
+        argument_spec={
+            "root": {"type": "path"},
+            "dest": {"type": "path", "required": True},
+            "return_content": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
+    if module.params["root"] is None:
+        # The action plugin knows whether the file can be written, and does not start this module.
+        module.exit_json(changed=False)
     try:
         lock = PackageLock.of_build(module.params["root"])
     except StageError as problem:

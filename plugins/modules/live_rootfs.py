@@ -163,7 +163,9 @@ options:
         description: Text of the file.
         type: str
       src:
-        description: Path on the controller. Exactly one of O(lock.content) and O(lock.src) is needed.
+        description: >-
+          Path on the controller, of a file that may be encrypted with Ansible Vault. Exactly one of O(lock.content) and
+          O(lock.src) is needed.
         type: str
   variant:
     description: Set of packages to start from, see C(mmdebstrap(1)).
@@ -197,10 +199,15 @@ options:
     default: []
     suboptions: &script
       content:
-        description: Text of the script. Without a first line that starts with C(#!) it is run by C(/bin/sh).
+        description:
+          - Text of the script. Without a first line that starts with C(#!) it is run by C(/bin/sh).
+          - It is shown with C(-vvv) and in the system log of the build host. Put secrets into an encrypted file that
+            C(src) names.
         type: str
       src:
-        description: Path of the script on the controller. Exactly one of C(content) and C(src) is needed.
+        description:
+          - Path of the script on the controller. Exactly one of C(content) and C(src) is needed.
+          - A file that is encrypted with Ansible Vault is decrypted.
         type: str
       remote_src:
         description: Whether C(src) is on the build host.
@@ -245,12 +252,15 @@ options:
       - Directory trees that are laid over the installed system and what O(archives) brought. Their files belong to root
         and keep their modes.
       - Directories that the system has already keep their owner and mode.
+      - A file that is encrypted with Ansible Vault is an error. O(files) takes such files.
     type: list
     elements: dict
     default: []
     suboptions: &tree
       src:
-        description: Path on the controller. Relative paths are looked up as M(ansible.builtin.copy) does.
+        description:
+          - Path on the controller. Relative paths are looked up in the current directory, and then as
+            M(ansible.builtin.copy) does.
         type: str
         required: true
       dest:
@@ -288,10 +298,15 @@ options:
         type: str
         required: true
       content:
-        description: Text of the file.
+        description:
+          - Text of the file.
+          - It is shown with C(-vvv) and in the system log of the build host. Put secrets into an encrypted file that
+            C(src) names.
         type: str
       src:
-        description: Path on the controller. Exactly one of C(content) and C(src) is needed.
+        description:
+          - Path on the controller. Exactly one of C(content) and C(src) is needed.
+          - A file that is encrypted with Ansible Vault is decrypted.
         type: str
       remote_src:
         description: Whether C(src) is on the build host.

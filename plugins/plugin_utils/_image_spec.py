@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import typing as t
@@ -130,12 +131,17 @@ class ImageSpec:
     Args:
         options: the image as its user declared it.
         find: looks up a source on the controller and returns its path; raises an exception that says where it looked.
+        read: gives the content of such a file in clear; None when none is vaulted.
 
     Raises:
         StageError: naming the option at fault, what was expected and what to do.
     """
 
-    def __init__(self, options: t.Mapping[str, t.Any], find: t.Callable[[str], str]) -> None:
+    def __init__(
+        self, options: t.Mapping[str, t.Any], find: t.Callable[[str], str], read: t.Callable[[str], bytes] | None = None
+    ) -> None:
+        if read is None:
+            read = functools.partial(_content, find)
         arguments = image_arguments()
         _refuse_unknown(options, arguments)
         given = {name: value for name, value in options.items() if value is not None}
@@ -143,7 +149,7 @@ class ImageSpec:
         if "base" in given:
             declared = find_base(given)
             try:
-                self.base = ImageSpec({"workspace": given.get("workspace"), **declared}, find)
+                self.base = ImageSpec({"workspace": given.get("workspace"), **declared}, find, read)
             except StageError as problem:
                 raise StageError(f"base {declared['name']}: {problem.message}") from problem
             given = inherited(given, declared, self.base.options)
@@ -155,11 +161,11 @@ class ImageSpec:
         for option in _TEXTS:
             if isinstance(self.options[option], str):
                 self.options[option] = {"src": self.options[option]}
-        self._take_date_of_lock(find)
+        self._take_date_of_lock(read)
         self._complete()
         self._require_sources(find)
         self._packed_share = 0.0
-        self._validate_stages(find)
+        self._validate_stages(read)
 
     @property
     def folder(self) -> str:
@@ -289,7 +295,7 @@ class ImageSpec:
         if options["boot_packages"] is None:
             options["boot_packages"] = boot_packages(options)
 
-    def _take_date_of_lock(self, find: t.Callable[[str], str]) -> None:
+    def _take_date_of_lock(self, read: t.Callable[[str], bytes]) -> None:
         """Without a date of its own, an image has that of its lock: that of the newest repository back then."""
         lock = self.options["lock"]
         if lock is None:
@@ -300,10 +306,7 @@ class ImageSpec:
             )
         if lock.get("src") is not None and lock.get("remote_src"):
             raise StageError("lock.remote_src: a lock is read on the controller. Give its path there as lock.")
-        try:
-            text = with_text("lock", lock, find).get("content")
-        except StageError as problem:
-            raise StageError(f"{problem.message} The playbook liveforge.images.lock makes it.") from problem
+        text = with_text("lock", lock, read).get("content")
         # Without a text, the stage says what is missing.
         if self.options["source_date_epoch"] is None and text is not None:
             date = PackageLock.parse(text).source_date_epoch
@@ -325,7 +328,7 @@ class ImageSpec:
                         f"exists there, or set remote_src when it lies on the build host. {problem}"
                     ) from problem
 
-    def _validate_stages(self, find: t.Callable[[str], str]) -> None:
+    def _validate_stages(self, read: t.Callable[[str], bytes]) -> None:
         """Let each stage check its options now: the last one's complaint must not come after minutes of building."""
         wiring = {
             "rootfs": {"kiwi_functions": {"entries": {}, "identity": "not shipped"}},
@@ -349,10 +352,10 @@ class ImageSpec:
             arguments = {**STAGE_ARGUMENTS, **module.ARGUMENTS}
             options = {**_as_shipped(self.stage_options(stage)), **wiring.get(stage, {})}
             if options.get("repositories"):
-                options["repositories"] = with_keys(options["repositories"], find)
+                options["repositories"] = with_keys(options["repositories"], read)
             for option in _TEXTS:
                 if isinstance(options.get(option), dict):
-                    options[option] = _text(option, options[option], find)
+                    options[option] = _text(option, options[option], read)
             checked = ArgumentSpecValidator(arguments).validate(options)
             if checked.error_messages:
                 raise StageError("; ".join(checked.error_messages))
@@ -372,11 +375,16 @@ def _in_names_of_an_image(stage: str, message: str) -> str:
     return message
 
 
-def _text(option: str, item: dict[str, t.Any], find: t.Callable[[str], str]) -> dict[str, t.Any]:
+def _content(find: t.Callable[[str], str], source: str) -> bytes:
+    with open(find(source), "rb") as stream:
+        return stream.read()
+
+
+def _text(option: str, item: dict[str, t.Any], read: t.Callable[[str], bytes]) -> dict[str, t.Any]:
     """The option with its text, as its stage gets it; what lies on the build host is not known yet."""
     if item.get("remote_src") and item.get("content") is None:
         return {"content": ""}
-    return t.cast("dict[str, t.Any]", with_text(option, item, find))
+    return t.cast("dict[str, t.Any]", with_text(option, item, read))
 
 
 def bundle_name(options: t.Mapping[str, t.Any]) -> str | None:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pwd
 import shutil
@@ -120,7 +122,7 @@ class StageAction(WatchedAction):
             ]
         for option in TEXTS.get(module, ()):
             if arguments.get(option) is not None:
-                arguments[option] = with_text(option, arguments[option], lambda source: find_source(self, source))
+                arguments[option] = with_text(option, arguments[option], lambda source: read_source(self, source))
         if module == "live_dracut":
             arguments["live_overlay_module"] = self._describe_path(_collection_path(_LIVE_OVERLAY), sources)
         if module == "live_rootfs":
@@ -128,7 +130,7 @@ class StageAction(WatchedAction):
                 arguments["kiwi_functions"] = self._describe_path(_collection_path(_KIWI_FUNCTIONS), sources)
             if isinstance(arguments.get("repositories"), list):
                 arguments["repositories"] = with_keys(
-                    arguments["repositories"], lambda source: find_source(self, source)
+                    arguments["repositories"], lambda source: read_source(self, source)
                 )
         return sources
 
@@ -141,17 +143,21 @@ class StageAction(WatchedAction):
             path = find_source(self, str(item["src"]))
         except AnsibleError as problem:
             raise AnsibleActionFail(
-                f"{name}.src: {item['src']} was not found on the controller. Give a path that exists there "
-                f"(relative ones are looked up in the current folder and beside the playbook), or set "
+                f"{name}.src: {item['src']} was not found on the controller. Give a path that exists there (a relative "
+                f"one is looked up in the current folder, {os.getcwd()}, and then in the places below), or set "
                 f"{name}.remote_src. {problem}"
             ) from problem
-        described = {**item, **self._describe_path(path, sources)}
+        try:
+            described = {**item, **self._describe_path(path, sources)}
+        except StageError as problem:
+            raise StageError(f"{name}.src: {problem.message}") from problem
         if name.partition("[")[0] in _SCRIPTS:
             described["executable"] = os.access(path, os.X_OK)
         return described
 
     def _describe_path(self, path: str, sources: dict[str, str]) -> dict[str, t.Any]:
-        entries = _shipment.describe(path)
+        with decrypted(self._loader, path) as clear:
+            entries = _shipment.describe(clear, refuse_vaulted=True)
         identity = _shipment.identity(entries)
         sources[identity] = path
         return {"entries": entries, "identity": identity}
@@ -169,7 +175,8 @@ class StageAction(WatchedAction):
             # Root on the build host itself needs no module to write there.
             try:
                 for identity in identities:
-                    _shipment.place_archive(sources[identity], _shipment.archive_path(dest, identity))
+                    with decrypted(self._loader, sources[identity]) as source:
+                        _shipment.place_archive(source, _shipment.archive_path(dest, identity))
             except (OSError, StageError) as problem:
                 raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
             return
@@ -177,7 +184,8 @@ class StageAction(WatchedAction):
         try:
             for identity in identities:
                 archive = os.path.join(folder, identity)
-                _shipment.write_archive(sources[identity], archive, identity)
+                with decrypted(self._loader, sources[identity]) as source:
+                    _shipment.write_archive(source, archive, identity)
                 self._copy(archive, _shipment.archive_path(dest, identity), variables)
         except StageError as problem:
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
@@ -193,7 +201,8 @@ class StageAction(WatchedAction):
         if folder.get("failed"):
             raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {folder.get('msg')}", result=folder)
         task = self._task.copy()
-        task.args = {"src": source, "dest": target, "mode": "0600"}
+        # What is vaulted was decrypted by now, and anything else that looks like it is meant to arrive like that.
+        task.args = {"src": source, "dest": target, "mode": "0600", "decrypt": False}
         task.async_val = 0
         copier = self._shared_loader_obj.action_loader.get(
             "ansible.legacy.copy",
@@ -216,13 +225,47 @@ def find_source(action: ActionBase, source: str) -> str:
     return t.cast("str", action._find_needle("files", source))
 
 
-def with_text(option: str, item: t.Any, find: t.Callable[[str], str]) -> t.Any:
+@contextlib.contextmanager
+def decrypted(loader: t.Any, path: str) -> t.Iterator[str]:
+    """A path at which a file can be read in clear: its own, or for a vaulted one that of a copy for this while.
+
+    Args:
+        loader: of the action, which knows the passwords.
+        path: a file on the controller; a tree is left as it is.
+
+    Raises:
+        StageError: no password decrypts the file.
+    """
+    if os.path.isdir(path) or not _shipment.is_vaulted(path):
+        yield path
+        return
+    try:
+        clear = loader.get_real_file(path)
+    except AnsibleError as problem:
+        raise StageError(
+            f"{path} is encrypted with Ansible Vault and cannot be decrypted ({str(problem).rstrip('.')}). Give its "
+            "password as for encrypted variables: with --ask-vault-pass, --vault-password-file or --vault-id, in AWX "
+            "with a credential of the type Vault."
+        ) from problem
+    try:
+        yield clear
+    finally:
+        loader.cleanup_tmp_file(clear)
+
+
+def read_source(action: ActionBase, source: str) -> bytes:
+    """Content of a file on the controller that :func:`find_source` finds, in clear."""
+    with decrypted(action._loader, find_source(action, source)) as path, open(path, "rb") as stream:
+        return stream.read()
+
+
+def with_text(option: str, item: t.Any, read: t.Callable[[str], bytes]) -> t.Any:
     """An option that is a text, with the text itself in place of a file on the controller (``src``).
 
     Args:
         option: its name, for messages.
         item: a dictionary with ``content`` or ``src``, or the path alone.
-        find: looks up a path on the controller; raises an exception that says where it looked.
+        read: gives the content of a file on the controller; raises an exception that says where it looked.
 
     Raises:
         StageError: the file is not there, or is no text.
@@ -232,45 +275,50 @@ def with_text(option: str, item: t.Any, find: t.Callable[[str], str]) -> t.Any:
     if not isinstance(item, dict) or item.get("src") is None or _is_true(item.get("remote_src")):
         return item
     try:
-        with open(find(str(item["src"])), encoding="utf-8") as stream:
-            return {**{name: value for name, value in item.items() if name != "src"}, "content": stream.read()}
+        content = io.TextIOWrapper(io.BytesIO(read(str(item["src"]))), encoding="utf-8").read()
+        return {**{name: value for name, value in item.items() if name != "src"}, "content": content}
     except UnicodeDecodeError as problem:
         raise StageError(f"{option}.src: {item['src']} is no text in UTF-8: {problem}.") from problem
+    except StageError as problem:
+        raise StageError(f"{option}.src: {problem.message}") from problem
     except Exception as problem:
         # A lock is read on the controller, always.
-        elsewhere = f", or set {option}.remote_src" if option != "lock" else ""
+        otherwise = (
+            f", or set {option}.remote_src" if option != "lock" else ". The playbook liveforge.images.lock makes it"
+        )
         raise StageError(
-            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there{elsewhere}. "
+            f"{option}.src: {item['src']} was not found on the controller. Give a path that exists there{otherwise}. "
             f"{problem}"
         ) from problem
 
 
-def with_keys(repositories: t.Sequence[t.Any], find: t.Callable[[str], str]) -> list[t.Any]:
+def with_keys(repositories: t.Sequence[t.Any], read: t.Callable[[str], bytes]) -> list[t.Any]:
     """The option ``repositories`` with the armored text of keys in place of key files on the controller.
 
     Args:
         repositories: its items.
-        find: looks up a path on the controller; raises an exception that says where it looked.
+        read: gives the content of a file on the controller; raises an exception that says where it looked.
 
     Raises:
         StageError: naming the item at fault.
     """
     return [
-        {**item, "keys": [_key_text(f"repositories[{index}].keys[{place}]", str(key), find) for place, key in keys]}
+        {**item, "keys": [_key_text(f"repositories[{index}].keys[{place}]", str(key), read) for place, key in keys]}
         if isinstance(item, dict) and (keys := list(enumerate(item.get("keys") or ())))
         else item
         for index, item in enumerate(repositories)
     ]
 
 
-def _key_text(option: str, key: str, find: t.Callable[[str], str]) -> str:
+def _key_text(option: str, key: str, read: t.Callable[[str], bytes]) -> str:
     if BEGIN in key:
         return key
     try:
-        with open(find(key), "rb") as stream:
-            return armored(stream.read())
+        return armored(read(key))
     except ValueError as problem:
         raise StageError(f"{option}: {key} is no OpenPGP key file: {problem}.") from problem
+    except StageError as problem:
+        raise StageError(f"{option}: {problem.message}") from problem
     except Exception as problem:
         raise StageError(
             f"{option}: {key!r} was not found on the controller. Give the path of a key file that exists there, or the "

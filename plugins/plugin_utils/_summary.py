@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
+_UNFINISHED = "not finished: the host was lost or failed before (see above)"
+
 
 def summary_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     """A few lines for each image: what happened and why, where it lies, how long each stage took, whether it boots."""
@@ -15,6 +17,35 @@ def summary_lines(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     for result in results:
         lines += [*_image_lines(result), ""]
     return lines[:-1]
+
+
+def unfinished(declared: t.Mapping[str, t.Any], results: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """A result for each declared image of each host that has none: its host was lost, or failed before.
+
+    Args:
+        declared: the images by host, by name or as their users declared them; what is no image is left out.
+        results: what is known.
+    """
+    known = {(str(result["host"]), str(result["name"])) for result in results}
+    return [
+        {"name": name, "host": host, "changed": False, "boot": [], "error": _UNFINISHED}
+        for host, images in declared.items()
+        for name in _names(images)
+        if (host, name) not in known
+    ]
+
+
+def _names(images: t.Any) -> list[str]:
+    # They may not have been checked yet.
+    items = images if isinstance(images, list) else []
+    names = [image.get("name") if isinstance(image, t.Mapping) else image for image in items]
+    return [str(name) for name in names if name]
+
+
+def in_short(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """What the next job needs to know of each image."""
+    keys = ("name", "host", "path", "sha256", "size", "error")
+    return [{key: result[key] for key in keys if key in result} for result in results]
 
 
 def _image_lines(result: t.Mapping[str, t.Any]) -> list[str]:

@@ -209,7 +209,7 @@ def test_playbook_boots_what_it_built_once(tmp_path: pathlib.Path) -> None:
         "boot_tests": [{"user": "live", "password": playbook.PASSWORD, "commands": ["test -e /etc/overlay-marker"]}],
     }
     pathlib.Path(f"{variants.WORKSPACE}/{OVERLAY_12}/{OVERLAY_12}.x86_64-1.0.0.iso.boot.json").unlink(missing_ok=True)
-    first = playbook.build([declared], tmp_path)
+    first = playbook.build([declared], tmp_path, "-vvv")
     assert first.status == 0, first.output[-4000:]
     assert [boot["result"] for boot in first.results[0]["boot"]] == ["passed"]
     assert "bios cdrom: passed in" in first.output

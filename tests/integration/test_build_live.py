@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import random
 import signal
 import subprocess
+import sys
 import time
 import typing as t
 
@@ -288,6 +290,108 @@ def test_one_failing_image_does_not_stop_the_others(
     assert "exited with 3 while running scripts[0]" in run.results[0]["error"]
     assert "error" not in run.results[1]
     assert "Failed: bad" in run.output
+
+
+# What AWX keeps of a run: all results, as callbacks get them.
+_RECORDER = '''
+from __future__ import annotations
+
+import os
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: recorder
+type: notification
+short_description: Writes down all results
+description: Writes down all results.
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "recorder"
+
+    def v2_runner_on_ok(self, result, **kwargs):
+        with open(os.environ["RECORDED_RESULTS"], "a", encoding="utf-8") as stream:
+            stream.write(f"{result.result}\\n")
+
+    v2_runner_on_failed = v2_runner_item_on_ok = v2_runner_item_on_failed = v2_runner_on_ok
+'''
+
+
+def test_passwords_of_boot_tests_are_not_shown(
+    first: playbook.Run,
+    workspace: pathlib.Path,
+    image: dict[str, t.Any],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/recorder.py").write_text(_RECORDER)
+    recorded = tmp_path / "recorded"
+    monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", str(tmp_path / "plugins"))
+    monkeypatch.setenv("RECORDED_RESULTS", str(recorded))
+    tested = {**image, "boot_tests": [{"user": "live", "password": playbook.PASSWORD}]}
+    run = playbook.build([tested], workspace, "--check", "-vvv")
+    assert run.status == 0, run.output[-4000:]
+    assert "fingerprint" in recorded.read_text()
+    for shown in (run.output, recorded.read_text(), (workspace / "results.json").read_text()):
+        assert playbook.PASSWORD not in shown
+
+
+# Nothing listens at port 1.
+_LOST_HOST = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_common_args": "-o ConnectTimeout=2"}
+_LOCAL_HOST = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+def build_on(hosts: dict[str, t.Any], folder: pathlib.Path) -> tuple[playbook.Run, list[dict[str, t.Any]]]:
+    """Build an image that fails at once on these hosts; returns the results file, too, which was there before."""
+    (folder / "file").write_text("")
+    inventory = folder / "inventory.json"
+    inventory.write_text(json.dumps({"build_hosts": {"hosts": hosts}}))
+    results = folder / "results/of-this-run.json"
+    results.parent.mkdir()
+    results.write_text('[{"name": "of an earlier run"}]')
+    arguments = ("-i", str(inventory), "-e", f"live_results={results}")
+    run = playbook.build([playbook.small_image("rescue", folder / "file")], folder, *arguments)
+    return run, json.loads(results.read_text())
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_images_of_lost_hosts_are_among_the_results(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    monkeypatch.setenv("ANSIBLE_STRATEGY", strategy)
+    monkeypatch.setenv("ANSIBLE_SHOW_CUSTOM_STATS", "true")
+    run, results = build_on({"lost": _LOST_HOST, "builder1": _LOCAL_HOST, "builder2": _LOCAL_HOST}, tmp_path)
+    assert run.status != 0
+    errors = {result["host"]: result["error"] for result in results}
+    assert errors.pop("lost") == "not finished: the host was lost or failed before (see above)"
+    assert set(errors) == {"builder1", "builder2"}
+    assert not any(error.startswith("not finished") for error in errors.values()), errors
+    for host in ("lost", "builder1", "builder2"):
+        # Once, whatever the strategy.
+        assert run.output.count(f"rescue on {host}: FAILED") == 1
+    # For the jobs that follow in a workflow.
+    assert "live_built_images" in run.output
+
+
+def test_results_of_an_earlier_run_are_not_taken_for_those_of_a_lost_one(tmp_path: pathlib.Path) -> None:
+    run, results = build_on({"lost": _LOST_HOST}, tmp_path)
+    assert run.status != 0
+    assert [(result["name"], result["host"]) for result in results] == [("rescue", "lost")]
+    assert results[0]["error"].startswith("not finished")
+
+
+def test_a_results_file_that_cannot_be_written_is_refused_before_anything_is_built(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    results = f"{tmp_path}/file/results.json"
+    run = playbook.build([playbook.small_image("rescue", tmp_path / "ws")], tmp_path, "-e", f"live_results={results}")
+    assert run.status != 0
+    assert f"results_file: {results} cannot be written on the controller" in run.output
+    assert not (tmp_path / "ws").exists()
 
 
 def test_all_declarations_are_checked_before_the_first_is_built(workspace: pathlib.Path) -> None:

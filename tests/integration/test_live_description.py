@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -31,13 +32,14 @@ _READ_AND_CHECK = """
 """
 
 
-def run(*arguments: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook."""
+def run(*arguments: str | pathlib.Path, folder: pathlib.Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook, in ``folder`` or where the tests run."""
     return subprocess.run(
         [pathlib.Path(sys.executable).parent / "ansible-playbook", *arguments],
         capture_output=True,
         text=True,
         check=False,
+        cwd=folder,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "400"},
     )
 
@@ -48,6 +50,20 @@ def test_what_is_read_is_what_the_role_takes(tmp_path: pathlib.Path) -> None:
         done = run(tmp_path / "play.yml", *arguments)
         assert done.returncode == 0, done.stdout
         assert "ISO=/var/lib/liveforge/Rescue/Rescue.x86_64-1.2.0.iso changed=False" in done.stdout
+
+
+def test_a_relative_path_is_below_the_current_folder_or_beside_the_playbook(tmp_path: pathlib.Path) -> None:
+    here, beside = tmp_path / "here", tmp_path / "beside"
+    here.mkdir()
+    shutil.copytree(DESCRIPTIONS / "debian-12-overlay", beside / "rescue")
+    (beside / "play.yml").write_text(_READ_AND_CHECK.format(path="rescue"))
+    done = run(beside / "play.yml", folder=here)
+    assert "Rescue.x86_64-1.2.0.iso" in done.stdout, done.stdout
+    shutil.copytree(DESCRIPTIONS / "debian-12-overlay", here / "rescue")
+    config = here / "rescue/config.xml"
+    config.write_text(config.read_text().replace("1.2.0", "7.0.0"))
+    done = run(beside / "play.yml", folder=here)
+    assert "Rescue.x86_64-7.0.0.iso" in done.stdout, done.stdout
 
 
 def test_password_hashes_are_not_shown_even_when_verbose(tmp_path: pathlib.Path) -> None:

@@ -91,7 +91,8 @@ def build(workspace: pathlib.Path, lock: pathlib.Path | None = None, **changed: 
 
 def write_lock(workspace: pathlib.Path, lock: pathlib.Path, *arguments: str, tree: str = "rootfs") -> dict[str, t.Any]:
     """Run live_lock as a user would; returns its result and what ansible-playbook printed."""
-    task = {"liveforge.images.live_lock": {"root": str(workspace / tree), "dest": str(lock)}, "register": "told"}
+    wanted = {"root": str(workspace / tree), "dest": str(lock), "return_content": True}
+    task = {"liveforge.images.live_lock": wanted, "register": "told"}
     keep = {
         "ansible.builtin.copy": {"content": "{{ told | to_json }}", "dest": str(workspace / "told.json")},
         "check_mode": False,
@@ -129,6 +130,7 @@ def lock(workspace: pathlib.Path, first: str) -> pathlib.Path:
     told = write_lock(workspace, path)
     assert told["changed"] and told["dest"] == str(path)
     assert "+site-tool 1.0" in told["changes"]
+    assert told["content"] == path.read_text() == foreseen["content"]
     return path
 
 
@@ -267,3 +269,88 @@ def test_a_layer_without_packages_has_a_lock_without_packages(workspace: pathlib
 def test_a_tree_of_an_unknown_build_cannot_be_locked(workspace: pathlib.Path) -> None:
     failed = playbook.module("live_lock", {"root": str(workspace / "nothing"), "dest": "x"}, workspace)
     assert failed.get("failed") and "nothing is recorded of where the packages" in failed["msg"]
+
+
+def test_the_file_that_builds_read_is_the_one_that_is_written(tmp_path: pathlib.Path) -> None:
+    plays, here = tmp_path / "plays", tmp_path / "here"
+    (plays / "files").mkdir(parents=True)
+    here.mkdir()
+    tasks: list[dict[str, t.Any]] = [
+        {"liveforge.images.live_lock": {"dest": "rescue.lock.json"}, "register": "told"},
+        {"ansible.builtin.debug": {"msg": "It is {{ told.dest }}, {{ told.content is defined }}"}},
+    ]
+    (plays / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    # A new one is made in the current folder; one beside the playbook is what builds find, unless here is one, too.
+    beside, below = plays / "files/rescue.lock.json", here / "rescue.lock.json"
+    for exists, expected in ((None, below), (beside, beside), (below, below)):
+        if exists is not None:
+            exists.write_text("{}")
+        done = playbook.run(["env", f"--chdir={here}", playbook.PROGRAM, str(plays / "play.yml")])
+        assert f"It is {expected}, False" in done.stdout, done.stdout
+
+
+def run_lock_playbook(folder: pathlib.Path, *arguments: str, **variables: t.Any) -> str:
+    """Run the playbook where three hosts are known and two of them build; returns what it says as it fails.
+
+    The image is one that cannot be built, so that nothing is made before it fails.
+    """
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = folder / "inventory.json"
+    builders = {"hosts": {"builder1": local, "builder2": local}}
+    inventory.write_text(json.dumps({"build_hosts": builders, "others": {"hosts": {"web1": local}}}))
+    image = {
+        "name": "rescue",
+        "release": "bookworm",
+        "no_such_option": 1,
+        "lock": str(folder / "locks/rescue.lock.json"),
+    }
+    declared = folder / "declared.json"
+    declared.write_text(json.dumps({"live_images": [image, {"name": "rescue-2"}], **variables}))
+    command = [playbook.PROGRAM, str(playbook.ROOT / "playbooks/lock.yml"), "-i", str(inventory), "-e", f"@{declared}"]
+    done = playbook.run([*command, *arguments])
+    assert done.returncode != 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "host"),
+    [((), "builder1"), (("--limit", "builder2"), "builder2"), (("--limit", "web1:builder2:builder1"), "builder1")],
+    ids=["none", "the second", "several"],
+)
+def test_one_build_host_within_the_limit_locks(tmp_path: pathlib.Path, limit: tuple[str, ...], host: str) -> None:
+    said = run_lock_playbook(tmp_path, *limit)
+    assert "no_such_option: an image has no such option" in said
+    assert [name for name in ("builder1", "builder2", "web1") if f"fatal: [{name}]" in said] == [host]
+
+
+def test_a_limit_without_build_hosts_is_refused(tmp_path: pathlib.Path) -> None:
+    said = run_lock_playbook(tmp_path, "--limit", "web1")
+    assert "--limit web1: none of the build hosts (builder1, builder2) is within this limit" in said
+
+
+def test_a_lock_that_cannot_be_written_is_refused_before_anything_is_made(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "directory").mkdir()
+    for lock, why in (("file/x.lock.json", f"no file can be made in {tmp_path}/file"), ("directory", "is a directory")):
+        image = {"name": "rescue", "no_such_option": 1, "lock": str(tmp_path / lock)}
+        said = run_lock_playbook(tmp_path, live_images=[image])
+        assert f"dest: {tmp_path}/{lock} cannot be written on the controller" in said
+        assert why in said
+        assert "no_such_option" not in said
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("rescue", "no_such_option"),
+        ("rescue,\n rescue", "no_such_option"),
+        (["rescue"], "no_such_option"),
+        ("", "no_such_option"),
+        # A part of a name is no name, and neither is a name without a lock.
+        ("resc", "live_lock_names: resc is no image or base that has the option lock. Those that have it: "),
+        ("rescue rescue-2", "live_lock_names: rescue-2 is no image or base that has the option lock."),
+        (["kiosk"], "live_lock_names: kiosk is no image or base that has the option lock. Those that have it: rescue."),
+    ],
+)
+def test_names_of_what_is_locked(tmp_path: pathlib.Path, names: t.Any, message: str) -> None:
+    assert message in run_lock_playbook(tmp_path, live_lock_names=names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.plugin_utils._summary import summary_lines
+from ansible_collections.liveforge.images.plugins.plugin_utils._summary import in_short, summary_lines, unfinished
 
 RESULT: dict[str, t.Any] = {
     "name": "rescue",
@@ -48,3 +48,33 @@ def test_check_mode_speaks_of_what_would_be() -> None:
 def test_failure_is_told_with_its_reason() -> None:
     lines = summary_lines([{"name": "bad", "host": "h", "changed": False, "error": "volid: too long"}])
     assert lines == ["bad on h: FAILED", "  volid: too long"]
+
+
+def test_declared_images_without_a_result_are_told_as_not_finished() -> None:
+    declared = {
+        "builder1": [{"name": "rescue"}, {"name": "kiosk"}],
+        "builder2": ["rescue"],
+        # As they are when nobody has checked them yet.
+        "builder3": None,
+        "builder4": [{"release": "trixie"}],
+    }
+    found = unfinished(declared, [RESULT])
+    assert [(result["host"], result["name"]) for result in found] == [("builder1", "kiosk"), ("builder2", "rescue")]
+    assert summary_lines(found)[:2] == [
+        "kiosk on builder1: FAILED",
+        "  not finished: the host was lost or failed before (see above)",
+    ]
+
+
+def test_the_next_job_gets_what_it_needs_and_no_more() -> None:
+    failed = {"name": "bad", "host": "h", "changed": False, "boot": [], "error": "volid: too long"}
+    assert in_short([RESULT, failed]) == [
+        {
+            "name": "rescue",
+            "host": "builder1",
+            "path": "/var/lib/liveforge/rescue/rescue.iso",
+            "sha256": "ab" * 32,
+            "size": 231_000_000,
+        },
+        {"name": "bad", "host": "h", "error": "volid: too long"},
+    ]
