@@ -132,7 +132,8 @@ class Liveforge(Tool):
     def reason(self, output: str) -> str:
         if self._results().exists():
             failed = [result["error"] for result in json.loads(self._results().read_text()) if "error" in result]
-            if failed:
+            # Written before the builds, for images that never came to an end.
+            if failed and not failed[0].startswith("not finished"):
                 return str(failed[0])[:300]
         return super().reason(output)
 

@@ -190,7 +190,11 @@ def documentation(*all_results: Results) -> str:
 
 def _disk_sentence(results: Results) -> str | None:
     """What the newest cold build of liveforge left on disk, as multiples of its root tree."""
-    found = [run["facts"]["disk"] for run in results.document["runs"] if "disk" in (run.get("facts") or {})]
+    found = [
+        run["facts"]["disk"]
+        for run in results.document["runs"]
+        if (run["tool"], run["scenario"]) == ("liveforge", "cold") and "disk" in (run.get("facts") or {})
+    ]
     if not found:
         return None
     (tree, whole), *others = found[-1].items()

@@ -392,11 +392,12 @@ rm /zero
 """
 
 
-def test_a_script_of_an_image_does_not_reach_the_host(workspace: pathlib.Path) -> None:
-    dest = workspace / "confined/rootfs"
-    result = rootfs(workspace, dest=str(dest), packages=["mount"], scripts=[{"content": REACHES_OUT}])
+def test_a_script_of_an_image_does_not_reach_the_host(
+    tree: pathlib.Path, workspace: pathlib.Path, declared: dict[str, t.Any]
+) -> None:
+    result = rootfs(workspace, **{**declared, "scripts": [{"content": REACHES_OUT}]})
     assert result["changed"], result
-    assert (dest / "possible").read_text().split() == ["chown", "mknod"]
+    assert (tree / "possible").read_text().split() == ["chown", "mknod"]
 
 
 def test_existing_tree_survives_a_failed_build(

@@ -208,9 +208,8 @@ class RootTree(Stage):
     def _build_packages(self, work: Work) -> None:
         run = self._packages_run()
         run.progress = work.progress
-        later = space_for(self.successors)
-        # As long as there is a former tree, its place is what later stages get.
-        self.packages.later = Space() if os.path.lexists(self.output) else later
+        # What was built before leaves enough, which is known by now: later stages replace what is as large.
+        self.packages.later = Space() if Stamp.load(self.packages.output) is not None else space_for(self.successors)
         try:
             outcome: Outcome = run.execute()
         except StageError as problem:
@@ -219,9 +218,8 @@ class RootTree(Stage):
                 raise
             # Only apt knows that there will be more than there was. It has reached its mirror by then.
             remove(work.target)
-            installed = int(problem.details["needed"] / PACKED_COPY)
-            needed = problem.details["needed"] + self._lists_size() + later.beside(installed)
-            what = "the packages as large as apt says, a packed copy of them, and what is made of the tree"
+            needed = problem.details["needed"] + self._lists_size()
+            what = "the packages as large as apt says, and a packed copy of them"
             gone = require_space(os.path.dirname(self.output), needed, what, expendable)
             if not gone:
                 raise
