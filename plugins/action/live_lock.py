@@ -19,6 +19,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_l
     PackageLock,
     package_changes,
 )
+from ansible_collections.liveforge.images.plugins.module_utils._shipment import is_vaulted
 from ansible_collections.liveforge.images.plugins.plugin_utils._stage_action import find_source
 
 
@@ -34,6 +35,11 @@ class ActionModule(ActionBase):
         if not isinstance(dest, str) or not dest or dest.endswith("/"):
             raise AnsibleActionFail("dest must be the path of the lock file on the controller.")
         dest = _place(self, dest)
+        if os.path.isfile(dest) and is_vaulted(dest):
+            raise AnsibleActionFail(
+                f"dest: {dest} is encrypted with Ansible Vault, and would be replaced by plain text. A lock has no "
+                "secrets: decrypt it with ansible-vault decrypt, or give another path."
+            )
         if self._task.args.get("root") is None:
             if not self._task.check_mode:
                 _require_writable(dest)

@@ -452,6 +452,10 @@ options:
         description: What is needed only while the output is made, as a multiple of the tree.
         type: float
         default: 0.0
+      scratch_size:
+        description: Bytes that are needed only while the output is made, besides.
+        type: int
+        default: 0
   cache_max_size:
     description:
       - Size that O(cache) may have when packages were installed, in bytes or with a unit such as V(500M), V(20G)
@@ -692,6 +696,7 @@ ARGUMENTS: dict[str, t.Any] = {
             "size": {"type": "int", "default": 0},
             "includes": {"type": "list", "elements": "path", "default": []},
             "scratch": {"type": "float", "default": 0.0},
+            "scratch_size": {"type": "int", "default": 0},
         },
     },
 }

@@ -71,6 +71,9 @@ _STAGES: dict[str, t.Any] = {
 # boot loaders with the EFI partition.
 _BOOT_SIZE = 60_000_000
 _LOADERS_SIZE = 30_000_000
+# What dracut and boot loaders need while they are made.
+_DRACUT_SCRATCH = 240_000_000
+_ISO_SCRATCH = 67_000_000
 # A file system with some room, without its holes, as a multiple of the root tree.
 _NESTED_SHARE = 1.1
 _HEALTHY = {"cmd": "systemctl is-system-running --wait", "timeout": 300}
@@ -253,9 +256,10 @@ class ImageSpec:
             "path": outputs["iso"],
             "share": self._packed_share,
             "size": _BOOT_SIZE + _LOADERS_SIZE,
+            "scratch_size": _ISO_SCRATCH,
             "includes": [self.base.outputs["squashfs"]] if self.base is not None else [],
         }
-        return [{"path": outputs["dracut"], "size": _BOOT_SIZE}, self._packed(), iso]
+        return [{"path": outputs["dracut"], "size": _BOOT_SIZE, "scratch_size": _DRACUT_SCRATCH}, self._packed(), iso]
 
     def _packed(self) -> dict[str, t.Any]:
         nested = NESTED.get(self.options["filesystem"])

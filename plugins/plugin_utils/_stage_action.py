@@ -180,7 +180,8 @@ class StageAction(WatchedAction):
             except (OSError, StageError) as problem:
                 raise AnsibleActionFail(f"Inputs cannot be copied to the build host: {problem}") from problem
             return
-        folder = tempfile.mkdtemp(prefix="liveforge-")
+        # Ansible removes what lies there, whatever happens to this process.
+        folder = tempfile.mkdtemp(prefix="liveforge-", dir=C.DEFAULT_LOCAL_TMP)
         try:
             for identity in identities:
                 archive = os.path.join(folder, identity)

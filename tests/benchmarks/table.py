@@ -193,7 +193,9 @@ def _disk_sentence(results: Results) -> str | None:
     found = [
         run["facts"]["disk"]
         for run in results.document["runs"]
-        if (run["tool"], run["scenario"]) == ("liveforge", "cold") and "disk" in (run.get("facts") or {})
+        if (run["tool"], run["scenario"]) == ("liveforge", "cold")
+        and "disk" in (run.get("facts") or {})
+        and run["failure"] is None
     ]
     if not found:
         return None

@@ -384,7 +384,7 @@ class LiveIsoStage(Stage):
             ["cp", "--archive", "--link", "--remove-destination", f"{apart}/.", folder],
             task=f"putting the content of {archive.option} beside that of the archives before",
             hint=lambda output: (
-                "An earlier archive has a file or link where this one has a directory. Change one of them."
+                "One archive has a directory where another one has a file or link. Change one of them."
                 if "cannot overwrite" in output
                 else None
             ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import os
 import typing as t
 import zlib
 
@@ -35,17 +34,13 @@ class Package:
 
 def has_dpkg(root: str) -> bool:
     """Whether a tree has a database of dpkg."""
-    return os.path.isfile(os.path.join(root, _STATUS))
+    return image_path.host_file(root, _STATUS) is not None
 
 
 def installed(root: str) -> list[Package]:
     """The packages that dpkg has installed in a tree, sorted; none without its database."""
-    if not has_dpkg(root):
-        return []
-    with open(os.path.join(root, _STATUS), encoding="utf-8", errors="replace") as stream:
-        paragraphs = stream.read().split("\n\n")
     found = []
-    for paragraph in paragraphs:
+    for paragraph in (image_path.read_text(root, _STATUS) or "").split("\n\n"):
         # A line that starts with a blank continues the field before it; the fields here have one line.
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
         if fields.get("Status", "").endswith(" installed"):
@@ -58,7 +53,7 @@ def verification(root: str, run: Runner) -> str:
 
     Empty for a tree that has no dpkg.
     """
-    if not has_dpkg(root) or not os.path.exists(os.path.join(root, "usr/bin/dpkg")):
+    if not has_dpkg(root) or not image_path.exists(root, "usr/bin/dpkg"):
         return ""
     # It may end with 1 for what it found, and with 2 when it could not look.
     command = Sandbox(root).command(["sh", "-c", "dpkg --verify || test $? -eq 1"])

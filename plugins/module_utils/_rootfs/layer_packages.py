@@ -339,7 +339,12 @@ class LayerPackages(Stage):
             "Dir::Etc::netrcparts": f"{seen}/none",
             "Dir::State::lists": f"{downloads}/lists",
             "Dir::State::status": state("/var/lib/dpkg/status"),
-            "Dir::State::extended_states": state("/var/lib/apt/extended_states"),
+            # Whose folder a base may lack, which apt does not mind.
+            "Dir::State::extended_states": (
+                state("/var/lib/apt/extended_states")
+                if root is None or image_path.is_folder(root, "/var/lib/apt")
+                else "/dev/null"
+            ),
             "Dir::Cache": downloads,
             "Dir::Cache::archives": f"{downloads}/archives",
             "Dir::Cache::pkgcache": "",

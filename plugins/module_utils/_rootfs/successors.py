@@ -52,7 +52,7 @@ class Successor:
         return cls(
             option["path"],
             Space(option["share"], option["size"]),
-            Space(option["scratch"]),
+            Space(option["scratch"], option["scratch_size"]),
             tuple(option["includes"]),
         )
 

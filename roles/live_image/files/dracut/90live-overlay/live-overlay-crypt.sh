@@ -119,6 +119,7 @@ live_open_encrypted() {
         cryptsetup open "$@" --key-file /run/overlay/key "$device" live-store 2> /dev/null && try=0
         rm -f /run/overlay/key
         [ "$try" = 0 ] && return
+        live_is_damaged "$device"
         live_problem="the key of rd.live.overlay.key does not open $device"
         return 1
     fi
@@ -132,6 +133,7 @@ live_open_encrypted() {
         try=$((try + 1))
     done
     rm -f /run/overlay/key
+    live_is_damaged "$device"
     live_problem="no passphrase of three opened $device"
     return 1
 }

@@ -102,7 +102,7 @@ live_is_damaged() {
 live_unlock() {
     live_opened=$1
     if [ "$(live_tag_of "$1" TYPE)" = crypto_LUKS ]; then
-        live_open_encrypted "$1" ${live_readonly:+--readonly} || { live_is_damaged "$1"; return 1; }
+        live_open_encrypted "$1" ${live_readonly:+--readonly} || return
         live_opened=/dev/mapper/live-store
         live_unlocked=yes
     elif [ -z "$live_unlocked" ] && live_wants_encryption; then
