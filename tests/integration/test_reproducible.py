@@ -31,7 +31,7 @@ hostname another-host
 umask 077
 mount -t tmpfs -o size=4g another "$1"
 mkdir "$1/tmp" "$1/home"
-export USER=builder LOGNAME=builder HOME="$1/home" SUDO_USER=builder SUDO_UID=1234
+export HOME="$1/home" SUDO_USER=builder SUDO_UID=1234
 export TMPDIR="$1/tmp" TZ=Pacific/Chatham LANGUAGE=de LC_ALL=C.utf8 LANG=de_DE.UTF-8
 export SOURCE_DATE_EPOCH=1 ZSTD_CLEVEL=1 XZ_DEFAULTS=-1 TAR_OPTIONS=--numeric-owner DRACUT_KMODDIR_OVERRIDE=1
 comparison=$2
