@@ -111,7 +111,7 @@ options:
     type: int
   memory:
     description:
-      - How many MiB C(mksquashfs) may use for buffers. The default is V(256), or 16 for each processor if that is more.
+      - How many MiB C(mksquashfs) may use for buffers. The default is V(128), or 16 for each processor if that is more.
       - Makes no difference to the image.
     type: int
 seealso:

@@ -28,7 +28,7 @@ _NEWEST_FOR = 86400
 # The defaults of live_squashfs and live_dracut. KIWI's own -b 1M comes before these, and the last one counts.
 _TUNED_TYPE: dict[str, str | None] = {
     "squashfscompression": "zstd",
-    "fscreateoptions": "-Xcompression-level 6 -b 256K -mem 256M",
+    "fscreateoptions": "-Xcompression-level 6 -b 256K -mem 128M",
 }
 _TUNED_DRACUT = 'compress="zstd -9 -q -T0"\n'
 

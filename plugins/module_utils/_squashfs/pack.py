@@ -82,7 +82,7 @@ class Packing:
 
 def default_memory(processors: int | None) -> int:
     """MiB for the buffers of mksquashfs: enough to keep its processors busy, where it would take a quarter of all."""
-    return max(256, 16 * (processors or os.cpu_count() or 1))
+    return max(128, 16 * (processors or os.cpu_count() or 1))
 
 
 def version() -> str:

@@ -135,7 +135,7 @@ def test_command_says_what_mksquashfs_must_be_told() -> None:
     assert "-mkfs-time" not in text and "-wildcards" not in text
 
 
-@pytest.mark.parametrize(("processors", "memory"), [(1, 256), (16, 256), (64, 1024)])
+@pytest.mark.parametrize(("processors", "memory"), [(1, 128), (8, 128), (16, 256), (64, 1024)])
 def test_memory_for_buffers_is_bounded(processors: int, memory: int) -> None:
     assert f"-mem {memory}M" in " ".join(packing(processors=processors).command(OLD))
 
