@@ -152,7 +152,7 @@ def test_a_first_build_without_room_for_the_iso_installs_nothing(tree: int, disk
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("filesystem", "trees"), [("squashfs", 2.5), ("ext4", 3.0)])
+@pytest.mark.parametrize(("filesystem", "trees"), [("squashfs", 2.5), ("ext4", 3.3)])
 def test_a_first_build_needs_no_more_than_is_documented(
     tree: int, disk: Disk, files: pathlib.Path, filesystem: str, trees: float
 ) -> None:
