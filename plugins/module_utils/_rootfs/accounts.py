@@ -57,6 +57,10 @@ class User:
             values["password"] = "(secret) " + hashlib.sha256(self.password.encode()).hexdigest()[:16]
         return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
 
+    def account(self) -> dict[str, t.Any]:
+        """What of the user is in /etc/passwd and /etc/group."""
+        return {key: value for key, value in self.identity().items() if key not in ("password", "ssh_authorized_keys")}
+
 
 def declared_groups(items: t.Sequence[t.Mapping[str, t.Any]]) -> list[Group]:
     """Groups from the option ``groups``; StageError naming the item at fault."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 # Programs, libraries, kernel modules, firmware, udev and systemd files, and dracut itself.
 _CODE = ("bin", "boot", "lib", "lib32", "lib64", "libx32", "sbin")
 _CODE_BELOW_USR = (*_CODE, "libexec")
+# What dracut's modules for consoles, keyboards and splash screens copy.
+_DATA = ("consolefonts", "consoletrans", "fonts", "kbd", "keymaps", "plymouth", "terminfo", "unimaps")
 # Configuration that dracut's modules read when they make an initrd for any machine (dracut.conf(5), dracut.modules(7)).
 _CONFIGURATION = (
     "cmdline",
@@ -16,25 +18,35 @@ _CONFIGURATION = (
     "conf.d",
     "crypttab",
     "default/keyboard",
+    "depmod.d",
     "dhcp",
     "dracut.conf",
     "dracut.conf.d",
+    "e2fsck.conf",
+    "fstab.sys",
+    # dracut copies the lines of some system users and groups, with the members of these.
+    "group",
     "hostid",
     "initrd-release",
     "iscsi",
     "ld.so.conf",
     "ld.so.conf.d",
     "libnl",
+    "locale.conf",
     "lvm",
     "mdadm",
+    "modprobe.conf",
     "modprobe.d",
     "modules",
     "modules-load.d",
     "multipath",
     "multipath.conf",
+    "ndctl",
     "NetworkManager",
+    "nsswitch.conf",
     "nvme",
     "os-release",
+    "passwd",
     "plymouth",
     "ssl/certs",
     "sysctl.conf",
@@ -48,6 +60,7 @@ _CONFIGURATION = (
     "systemd/resolved.conf.d",
     "systemd/system.conf",
     "systemd/system.conf.d",
+    "terminfo",
     "udev",
     "vconsole.conf",
 )
@@ -63,7 +76,8 @@ def is_boot_place(path: str) -> bool:
     if any(path == place or path.startswith(place + "/") for place in _NOT):
         return False
     if first == "usr":
-        return rest.partition("/")[0] in _CODE_BELOW_USR
+        second, dummy, below = rest.partition("/")
+        return second in _CODE_BELOW_USR or (second == "share" and below.partition("/")[0] in _DATA)
     if first == "etc":
         return any(rest == place or rest.startswith(place + "/") for place in _CONFIGURATION)
     return False

@@ -124,6 +124,9 @@ class Declaration:
         """The part of the declaration that an initrd can depend on; scripts can change anything."""
         found: dict[str, t.Any] = {
             "keymap": self.keymap,
+            "locale": self.locale,
+            "groups": [dataclasses.asdict(group) for group in self.groups],
+            "users": [[user.name, user.account()] for user in self.users],
             "scripts": [script.identity for script in self.scripts],
             "packages_remove": sorted(self.packages_remove),
             "archives": _tree_inputs(self.trees, "archives"),

@@ -22,6 +22,11 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.boot_plac
         "etc/modprobe.d/blacklist.conf",
         "etc/vconsole.conf",
         "etc/udev/rules.d/70-net.rules",
+        "etc/passwd",
+        "etc/group",
+        "etc/nsswitch.conf",
+        "usr/share/plymouth/themes/own/logo.png",
+        "usr/share/keymaps/i386/qwertz/own.kmap.gz",
     ],
 )
 def test_reaches_the_initrd(path: str) -> None:
@@ -32,7 +37,8 @@ def test_reaches_the_initrd(path: str) -> None:
     "path",
     [
         "etc/motd",
-        "etc/passwd",
+        "etc/passwd-",
+        "etc/shadow",
         "etc/hostname",
         "etc/systemd/system/foo.service",
         "usr/share/doc/x",
