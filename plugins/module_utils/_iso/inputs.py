@@ -14,7 +14,7 @@ import tarfile
 import typing as t
 import zlib
 
-from ansible_collections.liveforge.images.plugins.module_utils._digest import walk
+from ansible_collections.liveforge.images.plugins.module_utils._digest import file_sha256, fingerprint, walk
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._filesystem.base import DIRECT_FILESYSTEMS
 from ansible_collections.liveforge.images.plugins.module_utils._iso.superblock import HEAD_SIZE, identify
@@ -60,6 +60,24 @@ def require_folder(option: str, folder: str) -> None:
     """Raise StageError unless ``folder`` is one."""
     if not os.path.isdir(folder):
         raise StageError(f"{option}: {folder} is not a directory on the build host.")
+
+
+def folder_content(folder: str) -> str:
+    """Digest of what an ISO holds of a folder: names, bytes and whether a file can be executed.
+
+    Not owners, other modes and extended attributes, which are those of the checkout, and which an ISO does not keep.
+    """
+    return fingerprint([[os.fsencode(name).hex(), *_kept(folder, name, status)] for name, status in walk(folder)])
+
+
+def _kept(folder: str, name: str, status: os.stat_result) -> list[str]:
+    path = os.path.join(folder, name)
+    kind = f"{stat.S_IFMT(status.st_mode):o}"
+    if stat.S_ISREG(status.st_mode):
+        return [kind, "executable" if status.st_mode & 0o111 else "", file_sha256(path)]
+    if stat.S_ISLNK(status.st_mode):
+        return [kind, os.fsencode(os.readlink(path)).hex()]
+    return [kind]
 
 
 def folder_size(folder: str) -> int:

@@ -23,6 +23,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._iso.files import
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
     archive_size,
     cdroot_files,
+    folder_content,
     folder_size,
     require_boot,
     require_folder,
@@ -178,7 +179,6 @@ class LiveIsoStage(Stage):
             "boot": self.boot,
             "squashfs": self.squashfs,
             "base": self.base,
-            "cdroot": added.cdroot,
             "root": added.root,
             "base_root": added.base_root,
         }
@@ -189,6 +189,8 @@ class LiveIsoStage(Stage):
             "tools": {name: _version(name) for name in self._tools()},
         }
         # Options that few images have; an ISO without them has the fingerprint that it had before they existed.
+        if added.cdroot is not None and os.path.isdir(added.cdroot):
+            self._inputs["cdroot"] = {"content": folder_content(added.cdroot)}
         if added.archives:
             self._inputs["cdroot_archives"] = [archive.identity for archive in added.archives]
         if added.edit_boot_config is not None:

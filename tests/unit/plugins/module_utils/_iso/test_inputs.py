@@ -15,6 +15,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._errors import St
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import (
     archive_size,
     cdroot_files,
+    folder_content,
     folder_size,
 )
 
@@ -26,6 +27,20 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
         stream.truncate(5_000_000)
     (tmp_path / "cdroot/link").symlink_to("docs/zeros")
     return tmp_path / "cdroot"
+
+
+def test_only_what_an_iso_keeps_of_a_folder_counts(folder: pathlib.Path) -> None:
+    """A checkout has the owners and modes of whoever made it."""
+    (folder / "docs/run").write_text("#!/bin/sh\n")
+    before = folder_content(str(folder))
+    (folder / "docs/run").chmod(0o600)
+    (folder / "docs").chmod(0o700)
+    assert folder_content(str(folder)) == before
+    (folder / "docs/run").chmod(0o755)
+    assert folder_content(str(folder)) != before
+    (folder / "docs/run").chmod(0o644)
+    (folder / "docs/run").write_text("#!/bin/sh \n")
+    assert folder_content(str(folder)) != before
 
 
 def test_a_sparse_file_takes_its_whole_size(folder: pathlib.Path) -> None:
