@@ -56,6 +56,9 @@ TOOL_PACKAGES = {
     "xorriso": "xorriso",
 }
 
+# What packages and scripts take for the name of the machine, wherever an image is built.
+HOST_NAME = "localhost"
+
 
 def environment(source_date_epoch: int | None = None) -> dict[str, str]:
     """The environment of every tool: fixed, so that the caller's locale, time zone and paths cannot leak into bytes."""
@@ -114,12 +117,14 @@ def killed_with_us(argv: t.Sequence[str], *, namespaces: bool = False) -> list[s
     Args:
         argv: the command.
         namespaces: also give it mount and PID namespaces of its own, so that whatever it mounts or starts ends with
-            it; needs root. setpriv(1) covers a killed parent, unshare(1) ``--kill-child`` the descendants.
+            it, and the host name HOST_NAME; needs root. setpriv(1) covers a killed parent, unshare(1)
+            ``--kill-child`` the descendants.
     """
     prefix = [find_tool("setpriv"), "--pdeathsig", "KILL", "--"]
     if namespaces:
-        prefix += [find_tool("unshare"), "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        prefix += [find_tool("unshare"), "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
         prefix += ["--propagation", "private", "--"]
+        prefix += ["sh", "-c", 'hostname "$1" && shift && exec "$@"', "sh", HOST_NAME]
     return [*prefix, *argv]
 
 

@@ -10,6 +10,8 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.liveforge.images.plugins.module_utils._command import HOST_NAME
+
 # What a program started by init in that system would find; nothing of the build host's.
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -41,6 +43,9 @@ _CAPABILITIES = {
     "CAP_AUDIT_WRITE": 29,
     "CAP_SETFCAP": 31,
 }
+
+# Options of bwrap(1): packages and scripts write the name of the machine into files.
+OWN_HOST_NAME = ("--unshare-uts", "--hostname", HOST_NAME)
 
 
 def capability_options() -> list[str]:
@@ -77,7 +82,7 @@ class Sandbox:
 
     def command(self, argv: t.Sequence[str]) -> list[str]:
         """The host command that runs ``argv`` inside the tree."""
-        line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+        line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", *OWN_HOST_NAME]
         # No network either: what goes into an image is declared, not fetched by a script.
         line += ["--unshare-net", *capability_options()]
         line += ["--bind" if self.writable else "--ro-bind", self.root, "/"]

@@ -19,6 +19,7 @@ import pytest
 import playbook
 
 RELEASE = "bookworm"
+EPOCH = 1763200800
 SMALL: dict[str, t.Any] = {"release": RELEASE, "variant": "apt", "lock_timeout": 0}
 
 
@@ -157,6 +158,48 @@ def test_nothing_of_the_host_or_the_build_is_left(tree: pathlib.Path) -> None:
     assert sources.count("Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg") == 3
 
 
+@pytest.fixture(scope="module")
+def identities(workspace: pathlib.Path) -> pathlib.Path:
+    """A tree with packages that make something of their own for the machine they are installed on."""
+    options = {
+        "packages": ["systemd", "nvme-cli", "open-iscsi", "dropbear"],
+        "source_date_epoch": EPOCH,
+        "files": [{"dest": "/etc/nvme/hostid", "content": "declared\n"}],
+        "post_bootstrap_scripts": [{"content": "echo $SOURCE_DATE_EPOCH $(hostname) > /early"}],
+        "scripts": [{"content": "echo $SOURCE_DATE_EPOCH $(hostname) > /late"}],
+    }
+    result = playbook.module("live_rootfs", {**SMALL, "dest": str(workspace / "identities"), **options}, workspace)
+    assert not result.get("failed"), result
+    return workspace / "identities"
+
+
+def test_names_and_keys_of_one_machine_are_not_in_the_image(identities: pathlib.Path) -> None:
+    assert not (identities / "etc/nvme/hostnqn").exists()
+    assert not list((identities / "etc/dropbear").glob("dropbear_*"))
+    # open-iscsi makes its name when it starts and finds this.
+    assert (identities / "etc/iscsi/initiatorname.iscsi").read_text() == "GenerateName=yes\n"
+    wanted = identities / "etc/systemd/system/multi-user.target.wants"
+    for unit in ("liveforge-nvme-identity.service", "liveforge-dropbear-host-keys.service"):
+        assert (wanted / unit).is_symlink()
+    units = [str(path.relative_to(identities)) for path in (identities / "etc/systemd/system").glob("liveforge-*")]
+    checked = subprocess.run(
+        ["systemd-analyze", f"--root={identities}", "--man=no", "verify", *units],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "liveforge" not in checked.stderr, checked.stderr
+
+
+def test_a_declared_identity_stays(identities: pathlib.Path) -> None:
+    assert (identities / "etc/nvme/hostid").read_text() == "declared\n"
+
+
+def test_scripts_see_the_declared_date_and_not_the_build_host(identities: pathlib.Path) -> None:
+    for name in ("early", "late"):
+        assert (identities / name).read_text() == f"{EPOCH} localhost\n"
+
+
 def test_secrets_are_not_written_down(tree: pathlib.Path, workspace: pathlib.Path) -> None:
     packages = "rootfs.packages.tar.zst"
     for name in ("rootfs.stage.json", "rootfs.log", f"{packages}.stage.json", f"{packages}.log"):
@@ -190,6 +233,21 @@ def test_overlay_byte_configures_again_but_installs_nothing(
     assert "/etc/overlay-file" in foreseen["diff"]["after"]
     assert (workspace / "rootfs.packages.tar.zst.stage.json").read_text() == installed
     assert (tree / "etc/overlay-file").read_text() == "from the overlay!\n"
+
+
+def test_another_group_of_a_user_reaches_the_initrd(workspace: pathlib.Path, declared: dict[str, t.Any]) -> None:
+    """dracut copies the lines of system groups, with their members."""
+    options = {"dest": str(workspace / "members"), "packages": declared["packages"]}
+    live = {"name": "live", "groups": ["adm"], "password": playbook.PASSWORD_HASH}
+    results = [
+        playbook.module("live_rootfs", {**SMALL, **options, "users": [user]}, workspace)
+        for user in ({"name": "live"}, live, {**live, "password": "*"})
+    ]
+    assert [result["changed"] for result in results] == [True, True, True], results
+    for fact in ("boot_fingerprint", "boot_content"):
+        first, second, third = (result[fact] for result in results)
+        assert first != second
+        assert second == third
 
 
 def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: dict[str, t.Any]) -> None:

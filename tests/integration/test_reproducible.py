@@ -94,12 +94,21 @@ def declared(workspace: pathlib.Path, own: pathlib.Path, **options: t.Any) -> di
             "dictionaries-common",
             "less",
             "lvm2",
+            # These make names and numbers for one machine.
+            "nvme-cli",
+            "open-iscsi",
+            "mdadm",
+            # Asks for the full name of the machine.
+            "nullmailer",
         ],
         locale="de_DE.UTF-8",
         timezone="Europe/Berlin",
         groups=[{"name": "team"}, {"name": "crew", "system": True}],
         overlays=[{"src": str(own)}],
-        scripts=[{"content": "date > /etc/own/written-by-a-script; rm /etc/own/written-by-a-script\n"}],
+        scripts=[
+            {"content": "date > /etc/own/written-by-a-script; rm /etc/own/written-by-a-script\n"},
+            {"content": "hostname > /etc/own/built-on\n"},
+        ],
         mediacheck=True,
         **options,
     )

@@ -21,7 +21,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import wa
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._iso import layout
 from ansible_collections.liveforge.images.plugins.module_utils._iso.inputs import no_directories
-from ansible_collections.liveforge.images.plugins.module_utils._sandbox import capability_options
+from ansible_collections.liveforge.images.plugins.module_utils._sandbox import OWN_HOST_NAME, capability_options
 
 _ROOT = "/run/root"
 _MEDIA = "/run/media"
@@ -44,9 +44,9 @@ _EFI = "EFI/"
 _GRUB2 = "boot/grub2"
 
 
-def command(root: str, media: str, script: str) -> list[str]:
+def command(root: str, media: str, script: str, source_date_epoch: int | None = None) -> list[str]:
     """The host command that runs ``script`` on the folder ``media``; ``root`` is the root tree."""
-    line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    line = ["bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", *OWN_HOST_NAME]
     line += ["--unshare-net", *capability_options()]
     line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]
     for path in (*_HOST_FOLDERS, *(f"/etc/{name}" for name in _HOST_SETTINGS)):
@@ -62,6 +62,8 @@ def command(root: str, media: str, script: str) -> list[str]:
             line += ["--ro-bind", path, f"{_ROOT}/{name}"]
     line += ["--ro-bind", script, f"{_ROOT}/{_SCRIPT}", "--bind", media, _MEDIA]
     line += ["--clearenv", "--setenv", "PATH", SEARCH_PATH, "--setenv", "HOME", "/tmp", "--setenv", "LC_ALL", "C.UTF-8"]
+    if source_date_epoch is not None:
+        line += ["--setenv", "SOURCE_DATE_EPOCH", str(source_date_epoch)]
     return [*line, "--setenv", "TZ", "UTC", "--chdir", _ROOT, "--", "bash", "--norc", _SCRIPT, f"iso:{_MEDIA}", "1"]
 
 
@@ -95,7 +97,7 @@ class EditedMedium:
         has_alias = not os.path.lexists(alias)
         if has_alias:
             os.symlink("grub", alias)
-        run.run(command(root, self.folder, script), task="running edit_boot_config", hint=_cause)
+        run.run(command(root, self.folder, script, run.source_date_epoch), task="running edit_boot_config", hint=_cause)
         wrong = no_directories(self.folder, [*self._small, *self._efi_names, *self._large])
         if wrong:
             raise StageError(

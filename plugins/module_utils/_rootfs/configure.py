@@ -53,6 +53,12 @@ class Services:
     default_target: str | None = None
 
 
+def hosts(name: str | None = None) -> str:
+    """Text of /etc/hosts, in which localhost and the host name, if there is one, are this machine (hosts(5))."""
+    own = f"127.0.1.1 {name}\n" if name is not None else ""
+    return f"127.0.0.1 localhost\n{own}::1 localhost ip6-localhost ip6-loopback\n"
+
+
 def offline_sandbox(root: str, source_date_epoch: int | None) -> Sandbox:
     """A sandbox for changing a tree whose system does not run."""
     environment = {"SYSTEMD_OFFLINE": "1"}
@@ -125,12 +131,11 @@ class Configurator:
         Args:
             name: the host name; None for none, so that the network or the machine that boots it gives one.
         """
-        own = f"127.0.1.1 {name}\n" if name is not None else ""
         if name is not None:
             self.write("/etc/hostname", f"{name}\n".encode())
         elif self._exists("/etc/hosts"):
             return
-        self.write("/etc/hosts", f"127.0.0.1 localhost\n{own}::1 localhost ip6-localhost ip6-loopback\n".encode())
+        self.write("/etc/hosts", hosts(name).encode())
 
     def locale(self, name: str) -> None:
         """Make the locale where it needs data, and set it for the whole system."""

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import host_keys, image_path
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import host_keys, identities, image_path
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import Configurator
 
 _EMPTIED_FOLDERS = (
@@ -54,6 +54,7 @@ def forget_package_sources(root: str) -> None:
 def prepare(configure: Configurator, root: str) -> None:
     """Take the last traces of the build out of a tree, and let the image make its own identity when it boots."""
     host_keys.make_at_boot(configure, root)
+    identities.make_at_boot(configure, root)
     for path in _REMOVED:
         _remove(root, path)
     for path in _EMPTIED_FOLDERS:

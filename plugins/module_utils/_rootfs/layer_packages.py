@@ -15,7 +15,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._layers import reduce_layer, stacked
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import image_path, kept_tree
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import identities, image_path, kept_tree
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import offline_sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.package_cache import (
@@ -70,7 +70,7 @@ class LayerPackages(Stage):
     """
 
     name = "live_rootfs packages"
-    format_version = 1
+    format_version = 2
 
     def __init__(
         self,
@@ -186,6 +186,8 @@ class LayerPackages(Stage):
             finally:
                 remove(folder)
             self._cache.hold_limit(work.run.note)
+            # What the base has of this stays: it was declared there.
+            identities.forget(self.tree)
             reduce_layer(self.tree, self.base)
         kept_tree.pack(self.tree, work.target, work.run)
         return {"archive": archive, "tree_size": tree_size(self.tree)}

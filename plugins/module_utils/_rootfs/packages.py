@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -15,10 +16,11 @@ from ansible_collections.liveforge.images.plugins.module_utils._command import f
 from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import remove, scratch_folder
-from ansible_collections.liveforge.images.plugins.module_utils._rootfs import kept_tree, kiwi_interface
+from ansible_collections.liveforge.images.plugins.module_utils._rootfs import identities, kept_tree, kiwi_interface
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.archive import ArchiveRecord, LockedRepository
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure import (
     Tree,
+    hosts,
     offline_sandbox,
     unpack_commands,
 )
@@ -34,7 +36,6 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.repositor
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.scripts import Script, script_command
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.shipped import Shipped, require_archives
 from ansible_collections.liveforge.images.plugins.module_utils._rootfs.successors import Space
-from ansible_collections.liveforge.images.plugins.module_utils._sandbox import Sandbox
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Stage, Work, lack_of_space
 from ansible_collections.liveforge.images.plugins.module_utils._stamp import tree_size
 
@@ -92,7 +93,7 @@ class PackageTree(Stage):
     """
 
     name = "live_rootfs packages"
-    format_version = 2
+    format_version = 3
 
     def __init__(
         self,
@@ -232,6 +233,7 @@ class PackageTree(Stage):
         finally:
             remove(folder)
         self._cache.hold_limit(work.run.note)
+        identities.forget(self.tree)
         work.progress.step("packing the package tree")
         kept_tree.pack(self.tree, work.target, work.run)
         return facts
@@ -264,8 +266,8 @@ class PackageTree(Stage):
             *(f"--aptopt={name} {value}" for name, value in ACQUIRE.items()),
             # A tree that is thrown away when the build fails needs no fsync after every file.
             "--dpkgopt=force-unsafe-io",
-            # mmdebstrap has just copied that of the build host.
-            '--setup-hook=rm -f "$1"/etc/hostname',
+            # mmdebstrap has just copied that of the build host, and packages ask for the full name of the machine.
+            f'--setup-hook=rm -f "$1"/etc/hostname; printf %s {shlex.quote(hosts())} > "$1"/etc/hosts',
             # Before all other hooks of these kinds: some of them change the tree as well.
             f"--essential-hook={_REFUSE_LINKS_OUT}",
             f"--customize-hook={_REFUSE_LINKS_OUT}",
@@ -327,14 +329,15 @@ class PackageTree(Stage):
         if self.kiwi is None:
             for index, script in enumerate(self.scripts):
                 path = script.materialize(os.path.join(folder, f"post_bootstrap-{index}"))
-                yield shlex.join(script_command(Sandbox(target, writable=True), path))
+                yield shlex.join(script_command(offline_sandbox(target, self.source_date_epoch), path))
             return
         interface = os.path.join(folder, "kiwi")
         os.mkdir(interface)
         self.kiwi.install(interface, self.scripts)
         places = " ".join(f'"$1"/{place}' for place in kiwi_interface.PLACES)
         yield f'rm -rf {places} && cp --archive {shlex.quote(interface)}/. "$1"/'
-        sandbox = Sandbox(target, writable=True, environment=self.kiwi.profile)
+        sandbox = offline_sandbox(target, self.source_date_epoch)
+        sandbox = dataclasses.replace(sandbox, environment={**sandbox.environment, **self.kiwi.profile})
         for script in self.scripts:
             yield shlex.join(sandbox.command(kiwi_interface.command(script)))
         yield f"rm -rf {places}"

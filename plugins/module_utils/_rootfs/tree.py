@@ -75,7 +75,7 @@ class RootTree(Stage):
     """
 
     name = "live_rootfs"
-    format_version = 6
+    format_version = 7
 
     def __init__(
         self,
