@@ -19,8 +19,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._rootfs.configure
 _ISCSI_NAME = "etc/iscsi/initiatorname.iscsi"
 # What the start script of Debian's open-iscsi takes for "make a name now".
 _ISCSI_MAKES_ITS_NAME = b"GenerateName=yes\n"
-# The name follows from the firmware's number of the machine, where it has one, so it is the same at each boot. So is
-# the other number, which has to go with one name.
+# From the firmware's number of the machine, where it has one, as nvme-gen-hostnqn(1) takes it: so both are the same at
+# each boot. Without starting a program, since the login prompt waits for this.
 _NVME = """\
 [Unit]
 Description=Make the NVMe host identity
@@ -31,9 +31,17 @@ Before=nvmf-autoconnect.service nvmefc-boot-connections.service
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c '[ -s /etc/nvme/hostnqn ] || nvme gen-hostnqn > /etc/nvme/hostnqn'
-ExecStart=/bin/sh -c '[ -s /etc/nvme/hostid ] || sed -n "s/.*:uuid://p" /etc/nvme/hostnqn > /etc/nvme/hostid'
-ExecStart=/bin/sh -c '[ -s /etc/nvme/hostid ] || cat /proc/sys/kernel/random/uuid > /etc/nvme/hostid'
+WorkingDirectory=/etc/nvme
+ExecStart=/bin/sh -c '\\
+    uuid=; firmware=/sys/class/dmi/id/product_uuid; [ ! -r $$firmware ] || read -r uuid < $$firmware; \\
+    case "$$uuid" in \\
+    00000000-*|[Ff][Ff][Ff][Ff][Ff][Ff][Ff][Ff]-*) uuid= ;; \\
+    ????????-????-????-????-????????????) ;; \\
+    *) uuid= ;; \\
+    esac; \\
+    [ -n "$$uuid" ] || read -r uuid < /proc/sys/kernel/random/uuid; \\
+    [ -s hostnqn ] || echo nqn.2014-08.org.nvmexpress:uuid:$$uuid > hostnqn; \\
+    [ -s hostid ] || echo $$uuid > hostid'
 
 [Install]
 WantedBy=multi-user.target
