@@ -245,23 +245,47 @@ make_snapshot() {
     live_note overlay device-mapper
 }
 
-overlay_layers() {
-    if [ -z "$live_upper" ] || [ -n "$live_readonly" ]; then
-        mount_temporary_overlay
-        mkdir -m 0755 /run/overlay/overlayfs/rw /run/overlay/overlayfs/work
+# Mounts the overlay where dracut expects the root.
+mount_overlay() {
+    if [ -n "$live_upper" ] && [ -z "$live_readonly" ]; then
+        if mount_overlayfs "$lower" "$live_upper" "$live_work"; then
+            live_note overlay persistent
+            return
+        fi
+        live_fall_back "The persistent data in $live_upper cannot be used for an overlay. Starting without it."
+        live_upper=
     fi
-    if [ -z "$live_upper" ]; then
-        live_note overlay temporary
-    elif [ -n "$live_readonly" ]; then
+    mount_temporary_overlay
+    mkdir -m 0755 /run/overlay/overlayfs/rw /run/overlay/overlayfs/work
+    if [ -n "$live_upper" ]; then
+        lower=$live_upper:$lower
         live_note overlay readonly
-        echo "lowerdir=$live_upper:$lower,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
-        return
     else
-        live_note overlay persistent
-        echo "lowerdir=$lower,upperdir=$live_upper,workdir=$live_work"
-        return
+        live_note overlay temporary
     fi
-    echo "lowerdir=$lower,upperdir=/run/overlay/overlayfs/rw,workdir=/run/overlay/overlayfs/work"
+    mount_overlayfs "$lower" /run/overlay/overlayfs/rw /run/overlay/overlayfs/work \
+        || live_fail "The overlay above $image cannot be mounted. Is the medium whole?"
+}
+
+# mount_overlayfs LOWER UPPER WORK
+mount_overlayfs() {
+    mount -n -t overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" LiveOS_rootfs "$NEWROOT"
+}
+
+# What the root is made of stays mounted until the very end, when systemd-shutdown makes all that is left read-only. A
+# persistent store that is unmounted before goes on below the root, out of sight and never clean; the others cannot be
+# unmounted, and would only make shutting down look like a failure.
+keep_mounted() {
+    local folder folders=''
+    for folder in /run/overlay/*/; do
+        folder=${folder%/}
+        folders="$folders /run/systemd/system/run-overlay-${folder##*/}.mount.d"
+    done
+    # shellcheck disable=SC2086 # several paths, without blanks
+    mkdir -p $folders
+    for folder in $folders; do
+        printf '[Unit]\nDefaultDependencies=no\n' > "$folder/50-live-overlay.conf"
+    done
 }
 
 live_medium=''
@@ -283,5 +307,11 @@ open_medium
 find_layers
 if live_arg_bool 0 rd.live.ram; then copy_to_memory; fi
 mount_root
-make_snapshot || overlay_layers > /run/overlay/layers
+# Mounted here, not by a hook for that: dracut starts some ten programs around one.
+if make_snapshot; then
+    mount -n /dev/mapper/live-rw "$NEWROOT" || live_fail "The device-mapper snapshot of LiveOS/rootfs.img cannot be mounted."
+else
+    mount_overlay
+fi
+keep_mounted
 : > /run/overlay/ready
