@@ -218,6 +218,8 @@ def test_a_tampered_package_in_the_cache_is_not_used(
     result = build(workspace, lock, dest=str(workspace / "other"))
     assert not result.get("failed"), (workspace / "other.packages.tar.zst.log").read_text()[-3000:]
     assert result["packages"]["site-tool"] == "1.0"
+    assert hashlib.sha256(cached.read_bytes()).hexdigest() == first
+    assert f"{cached.name} in the cache was damaged" in (workspace / "other.packages.tar.zst.log").read_text()
     subprocess.run(["rm", "-rf", str(workspace / "other"), str(workspace / "other.packages.tar.zst")], check=True)
 
 
@@ -256,6 +258,20 @@ def test_what_an_image_adds_to_its_base_is_locked(workspace: pathlib.Path, site:
 
     failed = build(workspace, lock, dest=str(workspace / "again"), **added)
     assert failed.get("failed") and "lock: it was made for another declaration: " in failed["msg"], failed
+
+
+def test_a_tampered_package_of_a_layer_in_the_cache_is_replaced(workspace: pathlib.Path, site: Site) -> None:
+    """The lock and the base are those of the test before."""
+    right = site.offer("3.0")
+    cached = workspace / "cache/archives/site-tool_3.0_all.deb"
+    # As a new file, so that no other name of the old one changes.
+    cached.unlink()
+    cached.write_bytes((workspace / f"site/{cached.name}").read_bytes()[:500])
+    options = {"base": str(workspace / "base"), "packages": ["site-tool", "less"], "force": True}
+    result = build(workspace, workspace / "locks/layer.lock.json", dest=str(workspace / "again"), **options)
+    assert not result.get("failed"), result
+    assert result["packages"]["site-tool"] == "3.0"
+    assert hashlib.sha256(cached.read_bytes()).hexdigest() == right
 
 
 def test_a_layer_without_packages_has_a_lock_without_packages(workspace: pathlib.Path, lock: pathlib.Path) -> None:

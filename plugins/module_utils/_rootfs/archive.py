@@ -201,11 +201,13 @@ class LockedRepository:
         """Get the packages and write the index; StageError naming those that cannot be had."""
         os.mkdir(self.packages)
         step("looking for locked packages in the cache")
-        missing = {
-            name: package
-            for name, package in self._lock.packages.items()
-            if not self._cache.take(package.deb(name), package.sha256, self.packages)
-        }
+        missing = {}
+        for name, package in self._lock.packages.items():
+            taken = self._cache.take(package.deb(name), package.sha256, self.packages)
+            if taken is False:
+                run.note(f"{package.deb(name)} in the cache was damaged, and is downloaded again")
+            if not taken:
+                missing[name] = package
         if missing:
             step(f"downloading {len(missing)} locked packages")
             self._download(missing, run)

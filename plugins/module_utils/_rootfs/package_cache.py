@@ -201,13 +201,8 @@ class PackageCache:
         Returns:
             The file names of damaged ones, which are no longer in the cache.
         """
-        damaged = []
-        for name, digest in re.findall(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", listing, re.MULTILINE):
-            if self.take(name, digest, target) is False:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(self.archives, name))
-                damaged.append(name)
-        return damaged
+        wanted = re.findall(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", listing, re.MULTILINE)
+        return [name for name, digest in wanted if self.take(name, digest, target) is False]
 
     def take(self, name: str, digest: str, target: str) -> bool | None:
         """Give the folder ``target`` a link or copy of one package.
@@ -218,7 +213,8 @@ class PackageCache:
             target: a folder that has no such file.
 
         Returns:
-            True; False when the cache has other bytes under this name, and None when it has nothing.
+            True; False when the cache had other bytes under this name, which it has no longer; None when it has
+            nothing.
         """
         kept, taken = os.path.join(self.archives, name), os.path.join(target, name)
         if not _link_or_copy(kept, taken):
@@ -226,6 +222,9 @@ class PackageCache:
         # The link or copy is checked, so that nobody can exchange the file after the check.
         if file_sha256(taken) != digest:
             os.unlink(taken)
+            # As long as it is there, the right one is not kept.
+            with contextlib.suppress(OSError):
+                os.unlink(kept)
             return False
         _mark(kept)
         return True

@@ -185,6 +185,17 @@ def test_what_a_build_downloads_counts_as_used(cache: PackageCache, tmp_path: pa
     assert [os.path.basename(item.path) for item in entries(cache.folder)] == ["old_1_all.deb", "new_1_all.deb"]
 
 
+def test_a_damaged_package_is_replaced_when_it_was_downloaded(cache: PackageCache, tmp_path: pathlib.Path) -> None:
+    name, right = "less_1_amd64.deb", b"right"
+    path = pathlib.Path(put(cache, f"archives/{name}", 3, 500))
+    (tmp_path / "archives").mkdir()
+    assert cache.take(name, hashlib.sha256(right).hexdigest(), str(tmp_path / "archives")) is False
+    assert not path.exists() and not (tmp_path / "archives" / name).exists()
+    (tmp_path / "archives" / name).write_bytes(right)
+    cache.keep(str(tmp_path / "archives"), None)
+    assert path.read_bytes() == right
+
+
 def test_a_list_as_old_as_the_right_one_is_replaced(cache: PackageCache, tmp_path: pathlib.Path) -> None:
     """A damaged one keeps the time of the mirror."""
     lists = tmp_path / "lists"
