@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -163,6 +164,34 @@ def test_builds_share_a_cache_on_another_file_system_and_one_is_killed(workspace
         for name in names:
             assert_whole(workspace, shared, name)
         assert sorted(packages(workspace, "one")) == sorted(packages(workspace, "two"))
+
+
+@contextlib.contextmanager
+def small_disk(place: pathlib.Path) -> t.Iterator[pathlib.Path]:
+    """A file system of its own with one megabyte."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_cache_on_a_full_file_system_fails_no_build(workspace: pathlib.Path) -> None:
+    with small_disk(workspace / "disk") as disk:
+        cache = disk / "cache"
+        build(workspace, cache, "below", variant="apt", packages=[])
+        said = log(workspace, "below")
+        assert f"cache: {cache}/archives cannot take " in said and f"cache: {cache}/lists cannot take " in said
+        digests = dict(packages(workspace, "below"))
+        kept = {path.name: sha256(path) for path in cache.glob("archives/*")}
+        assert kept and kept.items() < digests.items()
+        (disk / "rest").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+        result = build(workspace, cache, "layer", base=str(workspace / "below"), packages=["less"])
+        assert "less" in result["packages"]
+        assert "not all of them are kept in the cache" in log(workspace, "layer")
+        assert {path.name for path in cache.glob("archives/*")} == set(kept)
+        assert not [path for path in cache.rglob("*.partial") if path.is_file()]
 
 
 def test_pruning_beneath_a_build_does_not_hurt_it(workspace: pathlib.Path, cache: pathlib.Path) -> None:

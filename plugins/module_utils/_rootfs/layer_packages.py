@@ -243,7 +243,11 @@ class LayerPackages(Stage):
             on_line=progress,
             hint=hint,
         )
-        self._cache.keep(archives, lists if share_lists else None)
+        try:
+            self._cache.keep(archives, lists if share_lists else None)
+        except OSError as problem:
+            # Everything is there for this build.
+            work.run.note(f"packages and package lists: not all of them are kept in the cache: {problem}")
         work.progress.step("installing packages")
         sandbox = offline_sandbox(root, self.source_date_epoch)
         writable = ((os.path.join(inside, path), f"{_APT}/{path}", True) for path in _WRITABLE)

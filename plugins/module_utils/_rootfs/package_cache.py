@@ -96,7 +96,8 @@ while read -r digest name; do
     else
         echo "cache: $name does not have the digest of the package list; removing it, to download it again"
         echo "$name" >>"$damaged"
-        rm -f "$archives/$name" "$cache/$name"
+        rm -f "$archives/$name"
+        rm -f "$cache/$name" || :
     fi
 done
 """.replace("@LISTS_AT_FAULT@", _LISTS_AT_FAULT)
@@ -230,7 +231,11 @@ class PackageCache:
         return True
 
     def keep(self, archives: str, lists: str | None) -> None:
-        """Keep the packages in the folder ``archives``, and the package lists in the folder ``lists`` unless None."""
+        """Keep the packages in the folder ``archives``, and the package lists in the folder ``lists`` unless None.
+
+        Raises:
+            OSError: the cache cannot take them all.
+        """
         for name in _files(archives):
             if name.endswith(".deb"):
                 _link_or_copy(os.path.join(archives, name), os.path.join(self.archives, name))
@@ -265,13 +270,16 @@ class PackageCache:
         ]
 
     def keep_packages(self) -> str:
-        """A shell command for mmdebstrap's hooks that keeps the packages of the tree. One gets its name when whole."""
+        """A shell command for mmdebstrap's hooks that keeps the packages of the tree. One gets its name when whole.
+
+        What the cache cannot take, being full, is no reason to end a build.
+        """
         archives = shlex.quote(self.archives)
         return (
             f"mkdir -p {archives}; "
             f'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; name=${{deb##*/}}; '
             f'[ -e {archives}/"$name" ] || ln "$deb" {archives}/ 2>/dev/null || '
-            f"{{ {_copy_whole(archives)}; }}; done"
+            f"{_copy_whole(archives)}; done"
         )
 
     def keep_lists(self) -> str:
@@ -281,7 +289,7 @@ class PackageCache:
             f"mkdir -p {lists}; "
             'for deb in $(find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock); do name=${deb##*/}; '
             f'[ {lists}/"$name" -nt "$deb" ] || cmp -s "$deb" {lists}/"$name" || '
-            f"{{ {_copy_whole(lists)}; }}; done"
+            f"{_copy_whole(lists)}; done"
         )
 
     def damaged(self, folder: str) -> list[str]:
@@ -414,10 +422,12 @@ def prune(chosen: t.Iterable[CacheEntry]) -> list[CacheEntry]:
 
 
 def _copy_whole(folder: str) -> str:
-    # Not named by the process: each build counts its own from 1, in a namespace.
+    # Not named by the process: each build counts its own from 1, in a namespace. What the tools say stays unseen: that
+    # of a full file system would be taken for the workspace's if the build failed later.
     return (
-        f'partial=$(mktemp {folder}/."$name".XXXXXX.partial) && cp -p "$deb" "$partial" && '
-        f'mv -f "$partial" {folder}/"$name"'
+        f'{{ partial=$(mktemp {folder}/."$name".XXXXXX.partial) && cp -p "$deb" "$partial" && '
+        f'mv -f "$partial" {folder}/"$name"; }} 2>/dev/null || '
+        f'{{ rm -f "$partial"; echo "cache: {folder} cannot take $name, which is not kept"; }}'
     )
 
 
@@ -492,5 +502,6 @@ def _mark(path: str) -> None:
     try:
         is_list = not path.endswith(".deb")
         os.utime(path, ns=(now, os.stat(path).st_mtime_ns if is_list else now))
-    except FileNotFoundError:
+    except OSError:
+        # It was pruned, or the file system takes nothing any more; then it counts as used earlier.
         return

@@ -92,6 +92,16 @@ def test_used_packages_come_last(cache: PackageCache) -> None:
     assert [os.path.basename(entry.path) for entry in entries(cache.folder)] == ["b_1_all.deb", "a_1_all.deb"]
 
 
+def test_a_use_that_cannot_be_noted_is_no_error(cache: PackageCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(cache, "archives/a_1_all.deb", 1, 500)
+
+    def refuse(*dummy: t.Any, **dummies: t.Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(package_cache.os, "utime", refuse)
+    cache.mark_used(["a_1_all.deb"])
+
+
 def test_entries_of_no_cache_and_of_foreign_files(cache: PackageCache) -> None:
     assert entries("/nowhere") == []
     put(cache, "archives/README", 1, 0)
