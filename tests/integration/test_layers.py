@@ -292,14 +292,16 @@ def test_damaged_lists_are_read_again_for_a_layer(first: playbook.Run, workspace
     assert not result.get("failed"), result
     (release,) = (cache / "lists").glob("*_bookworm_InRelease")
     right, status = release.read_bytes(), release.stat()
-    release.write_bytes(right.replace(b"Suite: ", b"Suite:  "))
-    os.utime(release, ns=(status.st_atime_ns, status.st_mtime_ns))
-    result = playbook.module("live_rootfs", options, workspace)
-    assert not result.get("failed"), result
-    said = dest.with_name("rootfs.packages.tar.zst.log").read_text()
-    assert "BADSIG" in said
-    assert "reading all package lists from the mirror, in place of those in the cache" in said
-    assert release.read_bytes() == right
+    # With the time that it had, and with one that is later than the mirror's.
+    for later in (0, 3600):
+        release.write_bytes(right.replace(b"Suite: ", b"Suite:  "))
+        os.utime(release, (status.st_atime, status.st_mtime + later))
+        result = playbook.module("live_rootfs", options, workspace)
+        assert not result.get("failed"), result
+        said = dest.with_name("rootfs.packages.tar.zst.log").read_text()
+        assert "BADSIG" in said
+        assert "reading all package lists from the mirror, in place of those in the cache" in said
+        assert release.read_bytes() == right
 
 
 def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, workspace: pathlib.Path) -> None:

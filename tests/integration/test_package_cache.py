@@ -125,17 +125,20 @@ def test_damaged_packages_are_downloaded_again(workspace: pathlib.Path, cache: p
     assert taken == set(files) - noted
 
 
-def test_damaged_lists_are_read_again(workspace: pathlib.Path, cache: pathlib.Path) -> None:
+@pytest.mark.parametrize("time_of_the_mirror", [True, False], ids=["time of the mirror", "newer than the mirror"])
+def test_damaged_lists_are_read_again(workspace: pathlib.Path, cache: pathlib.Path, time_of_the_mirror: bool) -> None:
+    def alter(path: pathlib.Path, old: bytes, new: bytes) -> None:
+        times = (path.stat().st_atime, path.stat().st_mtime)
+        replace(path, path.read_bytes().replace(old, new))
+        # A mirror that gives no times has that of the download.
+        os.utime(path, times if time_of_the_mirror else (time.time() + 3600,) * 2)
+
     lists = next((cache / "lists").glob("*_bookworm_main_binary-amd64_Packages"))
-    times = (lists.stat().st_atime_ns, lists.stat().st_mtime_ns)
     right = sha256(lists)
     # A list that offers a package that nobody signed: apt would believe it, since the mirror has no newer one.
-    replace(lists, lists.read_bytes().replace(b"\nPackage: less\nVersion: ", b"\nPackage: less\nVersion: 9"))
-    os.utime(lists, ns=times)
+    alter(lists, b"\nPackage: less\nVersion: ", b"\nPackage: less\nVersion: 9")
     release = next((cache / "lists").glob("*_bookworm-updates_InRelease"))
-    times = (release.stat().st_atime_ns, release.stat().st_mtime_ns)
-    replace(release, release.read_bytes().replace(b"Suite: ", b"Suite:  "))
-    os.utime(release, ns=times)
+    alter(release, b"Suite: ", b"Suite:  ")
     build(workspace, cache, "tree")
     assert sha256(lists) == right
     assert b"Suite:  " not in release.read_bytes()

@@ -243,7 +243,9 @@ class PackageCache:
                 _mark(os.path.join(self.archives, name))
         for name in _files(lists) if lists is not None else ():
             new, old = os.path.join(str(lists), name), os.path.join(self.lists, name)
-            if name != "lock" and not _mtime(old) > os.path.getmtime(new) and not _are_same(new, old):
+            # Times do not count, since an altered list may have any. Of builds side by side the one that ends last may
+            # keep an older list, which costs the next one a download.
+            if name != "lock" and not _are_same(new, old):
                 _copy(new, old)
                 _mark(old)
 
@@ -283,12 +285,12 @@ class PackageCache:
         )
 
     def keep_lists(self) -> str:
-        """A shell command for mmdebstrap's hooks that keeps the package lists of the tree, unless there are newer."""
+        """A shell command for mmdebstrap's hooks that keeps the package lists of the tree, whatever times they have."""
         lists = shlex.quote(self.lists)
         return (
             f"mkdir -p {lists}; "
             'for deb in $(find "$1"/var/lib/apt/lists -maxdepth 1 -type f ! -name lock); do name=${deb##*/}; '
-            f'[ {lists}/"$name" -nt "$deb" ] || cmp -s "$deb" {lists}/"$name" || '
+            f'cmp -s "$deb" {lists}/"$name" || '
             f"{_copy_whole(lists)}; done"
         )
 
@@ -469,14 +471,6 @@ def _files(folder: str) -> list[str]:
             return sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False))
     except FileNotFoundError:
         return []
-
-
-def _mtime(path: str) -> float:
-    """Modification time, or that of nothing for a file that is not there."""
-    try:
-        return os.path.getmtime(path)
-    except FileNotFoundError:
-        return 0
 
 
 def _are_same(first: str, second: str) -> bool:

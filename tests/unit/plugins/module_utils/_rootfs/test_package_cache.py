@@ -206,13 +206,13 @@ def test_a_damaged_package_is_replaced_when_it_was_downloaded(cache: PackageCach
     assert path.read_bytes() == right
 
 
-def test_a_list_as_old_as_the_right_one_is_replaced(cache: PackageCache, tmp_path: pathlib.Path) -> None:
-    """A damaged one keeps the time of the mirror."""
+def test_the_lists_of_a_build_are_kept_whatever_their_times(cache: PackageCache, tmp_path: pathlib.Path) -> None:
+    """An altered one may have the time of the mirror, or a later one."""
     lists = tmp_path / "lists"
     lists.mkdir()
     for name, kept, new, age in (
         ("damaged", "wrong", "right", 1),
-        ("newer", "right", "older", 2),
+        ("altered", "wrong", "right", 2),
         ("same", "=", "=", 1),
     ):
         for path, text, time_ in ((lists / name, new, 1), (pathlib.Path(cache.lists) / name, kept, age)):
@@ -220,7 +220,7 @@ def test_a_list_as_old_as_the_right_one_is_replaced(cache: PackageCache, tmp_pat
             os.utime(path, (time_, time_))
     cache.keep(str(tmp_path / "none"), str(lists))
     found = {path.name: path.read_text() for path in pathlib.Path(cache.lists).iterdir()}
-    assert found == {"damaged": "right", "newer": "right", "same": "="}
+    assert found == {"damaged": "right", "altered": "right", "same": "="}
 
 
 LISTING = """\
