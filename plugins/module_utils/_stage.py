@@ -11,6 +11,7 @@ must be built and why, locking, building under a temporary name, publishing, and
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import errno
 import json
@@ -42,6 +43,8 @@ LOG_SUFFIX = ".log"
 # Between the path of an output and a part of it that has a fingerprint of its own.
 PART = "#"
 _UNKNOWN = "unknown until it is built"
+# A tree is replaced in one step, so the second look sees a whole one unless that is replaced as well.
+_LOOKS = 3
 
 Changes = list[tuple[str, t.Any, t.Any]]
 
@@ -160,6 +163,13 @@ class StageRun:
     def decide(self) -> Outcome:
         """What a build would do now, and why; changes nothing."""
         self.stage.validate()
+        for dummy in range(_LOOKS - 1):
+            # No lock is held, so another run may replace a tree that is being looked at.
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return self._decide()
+        return self._decide()
+
+    def _decide(self) -> Outcome:
         inputs = self._all_inputs()
         reason, changes, stamp = self._why(inputs)
         if reason is None and stamp is not None:

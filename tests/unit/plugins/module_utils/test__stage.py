@@ -296,6 +296,37 @@ def test_check_mode_follows_a_chain(source: pathlib.Path, output: pathlib.Path) 
     assert not first.changed and not second.changed
 
 
+def test_a_tree_that_is_replaced_while_it_is_looked_at_is_looked_at_again(
+    source: pathlib.Path, output: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who decides holds no lock."""
+    execute(Copying(source, output, tree=True))
+    original = _stage.output_changed
+    looks: list[str] = []
+
+    def disturbed(path: str, recorded: dict[str, t.Any]) -> str | None:
+        looks.append(path)
+        if len(looks) > 1:
+            return original(path, recorded)
+        # What scandir(2) named is not there any more when it is asked for.
+        execute(Copying(source, output, tree=True), force=True)
+        looks[1:] = []
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", f"{output}/file")
+
+    monkeypatch.setattr(_stage, "output_changed", disturbed)
+    outcome = StageRun(Copying(source, output, tree=True)).decide()
+    assert not outcome.changed and looks == [str(output)] * 2
+
+
+def test_a_file_that_stays_away_is_an_error(source: pathlib.Path, output: pathlib.Path) -> None:
+    class Failing(Copying):
+        def inputs(self) -> dict[str, t.Any]:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere")
+
+    with pytest.raises(FileNotFoundError):
+        StageRun(Failing(source, output)).decide()
+
+
 def test_check_mode_for_an_input_that_is_not_built_yet(tmp_path: pathlib.Path, output: pathlib.Path) -> None:
     missing = tmp_path / "no/such"
     decided = StageRun(Copying(missing, output, predicted={str(missing): "abc"})).decide()
