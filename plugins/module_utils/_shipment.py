@@ -78,8 +78,6 @@ def archive_entries(archive: str, is_tree: bool) -> dict[str, str] | None:
     if not is_tree:
         return {SINGLE_FILE: f"file {file_sha256(archive)}"}
     entries: dict[str, str] = {}
-    # Of the contents, by name in the archive.
-    digests: dict[str, str] = {}
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
@@ -88,12 +86,12 @@ def archive_entries(archive: str, is_tree: bool) -> dict[str, str] | None:
                     entries[name] = f"{member.mode:04o} directory"
                 elif member.issym():
                     entries[name] = f"link {_shown(member.linkname)}"
+                elif member.isreg():
+                    entries[name] = f"{member.mode:04o} file {_sha256(tar, member)}"
                 else:
-                    # A second name of a file is a link to the first one, which comes before.
-                    digest = digests[member.linkname] if member.islnk() else _sha256(tar, member)
-                    digests[member.name] = digest
-                    entries[name] = f"{member.mode:04o} file {digest}"
-    except (tarfile.TarError, EOFError, KeyError):
+                    # Earlier versions made hard links, which are not described.
+                    return None
+    except (tarfile.TarError, EOFError):
         return None
     return entries
 
@@ -144,6 +142,8 @@ def _write_archive(source: str, archive: str) -> None:
 
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for relative, dummy in walk(source):
+            # A checkout may be deduplicated, which is not described: further names of a file are files, too.
+            tar.inodes.clear()
             tar.add(os.path.join(source, relative), arcname=relative, recursive=False, filter=neutral)
 
 

@@ -53,6 +53,26 @@ def test_archives_of_equal_trees_are_equal_and_belong_to_root(tree: pathlib.Path
         assert {(member.uid, member.gid) for member in tar} == {(0, 0)}
 
 
+def test_hard_links_of_a_checkout_make_no_other_archive(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tree / "etc/second").write_text("x")
+    described = _shipment.describe(str(tree))
+    write(tree, tmp_path / "apart")
+    (tree / "etc/second").unlink()
+    os.link(tree / "etc/file with blank", tree / "etc/second")
+    assert _shipment.describe(str(tree)) == described
+    write(tree, tmp_path / "linked")
+    assert (tmp_path / "linked").read_bytes() == (tmp_path / "apart").read_bytes()
+
+
+def test_an_archive_with_hard_links_is_made_anew(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Earlier versions made them."""
+    os.link(tree / "etc/file with blank", tree / "etc/second")
+    with tarfile.open(tmp_path / "archive", "w") as tar:
+        tar.add(tree / "etc", arcname="etc")
+        assert any(member.islnk() for member in tar)
+    assert not _shipment.is_whole(str(tmp_path / "archive"), _shipment.describe(str(tree)))
+
+
 def test_names_that_are_no_utf8_are_kept(tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
     raw = os.path.join(os.fsencode(tree), b"caf\xe9")
     with open(raw, "wb"):
