@@ -116,6 +116,10 @@ class Stage(abc.ABC):
         """Raise StageError for what is missing to build (inputs, tools, space); called right before a build."""
         return
 
+    def places(self) -> dict[str, t.Any]:
+        """Facts that are paths: returned with the others, but not kept, since outputs may be moved."""
+        return {}
+
     def predicted(self) -> dict[str, t.Any]:
         """Facts that check mode can already promise for a build that was not made."""
         return {}
@@ -173,7 +177,7 @@ class StageRun:
         inputs = self._all_inputs()
         reason, changes, stamp = self._why(inputs)
         if reason is None and stamp is not None:
-            return _unchanged(stamp)
+            return self._unchanged(stamp)
         return Outcome(True, reason or "", fingerprint(inputs), 0, 0.0, self.stage.predicted(), changes)
 
     def execute(self) -> Outcome:
@@ -192,7 +196,7 @@ class StageRun:
             inputs = self._all_inputs()
             reason, changes, stamp = self._why(inputs)
             if reason is None and stamp is not None:
-                return _unchanged(stamp)
+                return self._unchanged(stamp)
             return self._build(inputs, reason or "", changes, None if self.force else stamp)
 
     def _build(self, inputs: dict[str, t.Any], reason: str, changes: Changes, former: Stamp | None) -> Outcome:
@@ -229,7 +233,22 @@ class StageRun:
         finally:
             for path in partials:
                 remove(path)
-        return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes)
+        return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, self._returned(facts), changes)
+
+    def _unchanged(self, stamp: Stamp) -> Outcome:
+        return Outcome(
+            changed=False,
+            reason=f"unchanged: same inputs as the build of {stamp.finished}",
+            fingerprint=stamp.fingerprint,
+            size=stamp.output["size"],
+            duration=0.0,
+            facts=self._returned(stamp.facts),
+            changes=[],
+        )
+
+    def _returned(self, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+        # Those of earlier versions hold paths.
+        return {**facts, **self.stage.places()}
 
     def _require_expected(self) -> None:
         """Raise StageError for an input that another build has made anew since the stage before returned."""
@@ -299,18 +318,6 @@ def _published(path: str, content: str | None = None) -> dict[str, t.Any]:
     identity = output_identity(partial, content)
     publish(partial, path)
     return {**identity, "state": output_state(path)}
-
-
-def _unchanged(stamp: Stamp) -> Outcome:
-    return Outcome(
-        changed=False,
-        reason=f"unchanged: same inputs as the build of {stamp.finished}",
-        fingerprint=stamp.fingerprint,
-        size=stamp.output["size"],
-        duration=0.0,
-        facts=stamp.facts,
-        changes=[],
-    )
 
 
 def input_artifact(path: str, predicted: t.Mapping[str, str], fact: str = "") -> dict[str, t.Any]:

@@ -80,6 +80,9 @@ class ResultStage(Stage):
         """Path of each companion, by its suffix."""
         return {suffix: f"{self.output.removesuffix(SUFFIX)}.{suffix}" for suffix in COMPANIONS}
 
+    def places(self) -> dict[str, t.Any]:
+        return {"files": {"json": self.output, **self.files()}}
+
     def inputs(self) -> dict[str, t.Any]:
         artifacts = {name: input_artifact(path, self.foreseen) for name, path in self.artifacts.items()}
         self._inputs = {
@@ -110,7 +113,6 @@ class ResultStage(Stage):
         document = self._document(packages, {suffix: _described(path) for suffix, path in files.items()})
         _write(work.target, [json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"])
         return {
-            "files": {"json": self.output, **self.files()},
             "packages_count": packages["count"],
             "packages_manager": packages["manager"],
         }

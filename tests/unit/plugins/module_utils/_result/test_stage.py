@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import pathlib
+import shutil
 import typing as t
 
 import pytest
@@ -67,8 +69,8 @@ class Image:
     def make(self, name: str, text: str, unpackaged: str = "") -> None:
         StageRun(Made(self.folder / name, text, unpackaged), lock_timeout=0).execute()
 
-    def write(self, *, force: bool = False) -> dict[str, t.Any]:
-        stage = ResultStage(
+    def stage(self) -> ResultStage:
+        return ResultStage(
             str(self.folder / "image.json"),
             name="image",
             version="1.0",
@@ -76,7 +78,9 @@ class Image:
             foreseen={},
             source_date_epoch=None,
         )
-        outcome = StageRun(stage, force=force, lock_timeout=0).execute()
+
+    def write(self, *, force: bool = False) -> dict[str, t.Any]:
+        outcome = StageRun(self.stage(), force=force, lock_timeout=0).execute()
         assert outcome.changed
         return t.cast("dict[str, t.Any]", json.loads((self.folder / "image.json").read_text()))
 
@@ -96,6 +100,20 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = result.installed
     monkeypatch.setattr(result, "installed", lambda root: seen.append(root) or original(root))
     return seen
+
+
+def test_files_are_where_the_workspace_is_now(image: Image, tmp_path: pathlib.Path) -> None:
+    image.write()
+    moved = copy.copy(image)
+    moved.folder = tmp_path / "moved"
+    shutil.copytree(image.folder, moved.folder, ignore=shutil.ignore_patterns("moved"))
+    run = StageRun(moved.stage(), lock_timeout=0)
+    for outcome in (run.decide(), run.execute()):
+        assert not outcome.changed
+        assert outcome.facts["files"] == {
+            suffix: str(moved.folder / f"image.{suffix}") for suffix in ("json", *result.COMPANIONS)
+        }
+    assert str(image.folder) not in (image.folder / "image.json.stage.json").read_text()
 
 
 def test_the_packages_are_written_down(image: Image) -> None:
