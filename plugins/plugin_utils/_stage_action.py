@@ -60,11 +60,12 @@ class StageAction(WatchedAction):
         except (StageError, AnsibleError) as problem:
             raise AnsibleActionFail(str(problem)) from problem
         arguments.update(self.tied_to_controller())
+        # Ansible asks after the job of a task with async, and only a build is one.
+        background, self._task.async_val = self._task.async_val, 0
         if self._task.check_mode:
             result = self.execute(arguments, variables)
             # For live_wait: a task that only starts a stage says changed_when: false, which overwrites changed.
             return {**result, "foreseen": result.get("changed", False)}
-        background, self._task.async_val = self._task.async_val, 0
         if background or not self.runs_here():
             # Most runs of a scheduled job find nothing to do: that takes one module run, and no job.
             decided = self.execute({**arguments, "decide_only": True}, variables)

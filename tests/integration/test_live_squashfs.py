@@ -472,3 +472,17 @@ def test_label_and_options_reach_the_file_system(workspace: pathlib.Path) -> Non
     assert "has_journal" not in header and "metadata_csum" in header
     assert "RAID stride:              8" in header and f"Directory Hash Seed:      {result['uuid']}" in header
     assert os.path.getsize(workspace / "out/LiveOS/rootfs.img") == result["rootfs_size"] == 64 << 20
+
+
+def test_check_mode_of_a_task_with_async(workspace: pathlib.Path) -> None:
+    """Nothing is started then, so there is no job to ask after."""
+    image = workspace / "squashfs.img"
+    pack = {"liveforge.images.live_squashfs": {"root": str(workspace / "root"), "dest": str(image)}}
+    play = workspace / "play.json"
+    play.write_text(
+        json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [{**pack, "async": 60, "poll": 1}]}])
+    )
+    done = playbook.run([playbook.PROGRAM, str(play), "--check"])
+    assert done.returncode == 0, done.stdout
+    assert "changed=1" in done.stdout
+    assert not image.exists()
