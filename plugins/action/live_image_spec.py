@@ -50,7 +50,10 @@ class ActionModule(ActionBase):
         name = options.get("name") or place
         try:
             spec = ImageSpec(
-                options, lambda source: find_source(self, source), lambda source: read_source(self, source)
+                options,
+                lambda source: find_source(self, source),
+                lambda source: read_source(self, source),
+                self._task.args.get("defaults") or {},
             )
         except StageError as problem:
             raise AnsibleActionFail(f"{name}: {problem.message}") from problem

@@ -43,6 +43,10 @@ options:
     type: list
     elements: dict
     default: []
+  defaults:
+    description: Options for images, and for their bases, that do not declare them, such as C(workspace) and C(cache).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""

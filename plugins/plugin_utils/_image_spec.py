@@ -135,24 +135,29 @@ class ImageSpec:
         options: the image as its user declared it.
         find: looks up a source on the controller and returns its path; raises an exception that says where it looked.
         read: gives the content of such a file in clear; None when none is vaulted.
+        defaults: options of the image, and of its base, that are not declared.
 
     Raises:
         StageError: naming the option at fault, what was expected and what to do.
     """
 
     def __init__(
-        self, options: t.Mapping[str, t.Any], find: t.Callable[[str], str], read: t.Callable[[str], bytes] | None = None
+        self,
+        options: t.Mapping[str, t.Any],
+        find: t.Callable[[str], str],
+        read: t.Callable[[str], bytes] | None = None,
+        defaults: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         if read is None:
             read = functools.partial(_content, find)
         arguments = image_arguments()
         _refuse_unknown(options, arguments)
-        given = {name: value for name, value in options.items() if value is not None}
+        given = {**_without_none(defaults or {}), **_without_none(options)}
         self.base: ImageSpec | None = None
         if "base" in given:
             declared = find_base(given)
             try:
-                self.base = ImageSpec({"workspace": given.get("workspace"), **declared}, find, read)
+                self.base = ImageSpec({"workspace": given.get("workspace"), **declared}, find, read, defaults)
             except StageError as problem:
                 raise StageError(f"base {declared['name']}: {problem.message}") from problem
             given = inherited(given, declared, self.base.options)
@@ -377,6 +382,10 @@ def _in_names_of_an_image(stage: str, message: str) -> str:
     for outer, inner in _RENAMED.get(stage, {}).items():
         message = re.sub(rf"(^|[.] ){inner}(?=[: ])", rf"\1{outer}", message)
     return message
+
+
+def _without_none(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _content(find: t.Callable[[str], str], source: str) -> bytes:

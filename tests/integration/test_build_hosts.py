@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""On which hosts of an inventory the playbooks work: nothing falls back to the controller by mistake."""
+"""On which hosts the playbooks work, and in which folders there: nothing lands in other places by mistake."""
 
 from __future__ import annotations
 
@@ -59,3 +59,13 @@ def test_build_hosts_of_an_inventory(tmp_path: pathlib.Path, inventory: dict[str
     assert (status == 0) is (hosts is not None), said
     if hosts is not None:
         assert re.findall(r"hosts \(1\):\n +(\S+)", said) == [hosts], said
+
+
+def test_images_lie_in_the_folders_of_role_build_host(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    folders = ("-e", f"build_host_workspace={tmp_path}/file", "-e", f"build_host_cache={tmp_path}/cache")
+    run = playbook.build([{"name": "rescue", "release": "bookworm"}], tmp_path, *folders)
+    assert run.status != 0
+    assert f"{tmp_path}/file/rescue/rootfs" in run.results[0]["error"], run.output
+    done = playbook.run([playbook.PROGRAM, str(playbook.ROOT / "playbooks/cache.yml"), *folders])
+    assert f"{tmp_path}/cache has 0 files" in done.stdout, done.stdout

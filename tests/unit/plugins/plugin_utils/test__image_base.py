@@ -57,6 +57,18 @@ def test_further_features_add_their_packages_to_the_layer() -> None:
     assert "cryptsetup-bin" in spec(persistence={"encryption": "luks2"}).result()["rootfs"]["packages"]
 
 
+def test_defaults_of_the_playbook_hold_for_image_and_base() -> None:
+    options = {"name": "kiosk", "base": "debian12", "bases": [BASE], "workspace": None}
+    defaults = {"workspace": "/srv/live", "cache": "/srv/cache"}
+    result = ImageSpec(options, lambda source: source, defaults=defaults).result()
+    for tree, folder in ((result["rootfs"], "kiosk"), (result["base"]["rootfs"], "debian12")):
+        assert (tree["dest"], tree["cache"]) == (f"/srv/live/{folder}/rootfs", "/srv/cache")
+    declared = {**options, "workspace": "/srv/here", "bases": [{**BASE, "cache": "/srv/other"}]}
+    result = ImageSpec(declared, lambda source: source, defaults=defaults).result()
+    assert result["base"]["rootfs"]["dest"] == "/srv/here/debian12/rootfs"
+    assert (result["rootfs"]["cache"], result["base"]["rootfs"]["cache"]) == ("/srv/cache", "/srv/other")
+
+
 def test_same_value_as_the_base_is_no_conflict() -> None:
     assert spec(release="bookworm").result()["rootfs"]["release"] == "bookworm"
 
