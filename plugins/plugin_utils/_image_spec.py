@@ -161,6 +161,7 @@ class ImageSpec:
             except StageError as problem:
                 raise StageError(f"base {declared['name']}: {problem.message}") from problem
             given = inherited(given, declared, self.base.options)
+        _require_absolute_paths(given, arguments)
         checked = ArgumentSpecValidator(arguments).validate(given)
         if checked.error_messages:
             raise StageError("; ".join(checked.error_messages))
@@ -289,8 +290,6 @@ class ImageSpec:
                     "since it becomes part of file names."
                 )
         bundle_name(options)
-        if not options["workspace"].startswith("/"):
-            raise StageError(f"workspace: {options['workspace']!r} must be an absolute path on the build host.")
         for index, test in enumerate(options["boot_tests"]):
             if test["commands"] and not test["user"]:
                 raise StageError(f"boot_tests[{index}].commands needs boot_tests[{index}].user, who runs them.")
@@ -487,6 +486,20 @@ def _refuse_unknown(options: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.
             near = difflib.get_close_matches(str(name), list(arguments), n=1)
             hint = f" Did you mean {near[0]}?" if near else f" The options are: {', '.join(sorted(arguments))}."
             raise StageError(f"{name}: an image has no such option.{hint}")
+
+
+def _require_absolute_paths(options: t.Mapping[str, t.Any], arguments: t.Mapping[str, t.Any], prefix: str = "") -> None:
+    """Refuse what Ansible would expand here, although all options of the type path name something on the build host."""
+    for name, argument in arguments.items():
+        value = options.get(name)
+        if argument["type"] == "path" and isinstance(value, str) and (not value.startswith("/") or "$" in value):
+            raise StageError(
+                f"{prefix}{name}: {value!r} must be an absolute path on the build host, without ~ and variables such "
+                "as $HOME."
+            )
+        for index, item in enumerate(value if "options" in argument and isinstance(value, list) else ()):
+            if isinstance(item, t.Mapping):
+                _require_absolute_paths(item, argument["options"], f"{prefix}{name}[{index}].")
 
 
 def _as_shipped(options: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -150,6 +150,16 @@ def test_what_cannot_work_is_refused_with_the_name_of_the_option(options: dict[s
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize("path", ["~/live", "$HOME/live", "/srv/${USER}/live", "live"])
+@pytest.mark.parametrize("option", ["workspace", "cache", "cdroot", "repositories[0].keyring"])
+def test_paths_of_the_build_host_are_not_expanded_on_the_controller(option: str, path: str) -> None:
+    repository = {"uri": "http://x/", "suite": "x", "keyring": path}
+    options = {"repositories": [repository]} if option.startswith("repositories") else {option: path}
+    with pytest.raises(StageError) as caught:
+        spec(**options)
+    assert f"{option}: {path!r} must be an absolute path on the build host" in caught.value.message
+
+
 def test_missing_source_is_refused() -> None:
     def find(source: str) -> str:
         raise FileNotFoundError(f"looked for {source}")
