@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one exception that stages raise. Private to this collection."""
+"""The one exception that stages raise, and what they say of those of the system. Private to this collection."""
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 
@@ -20,3 +21,10 @@ class StageError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+
+
+def way_out(problem: OSError) -> str:
+    """A sentence, after a blank, for whoever forgot become; empty when that is not at fault."""
+    if isinstance(problem, PermissionError) and os.geteuid() != 0:
+        return " Run the task with become: true."
+    return ""

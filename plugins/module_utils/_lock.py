@@ -14,7 +14,7 @@ import socket
 import time
 import typing as t
 
-from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError, way_out
 
 LOCK_SUFFIX = ".lock"
 
@@ -45,7 +45,7 @@ class OutputLock:
         except OSError as problem:
             raise StageError(
                 f"{self.output} cannot be locked: {problem.strerror} ({self.path}). "
-                "Check that its folder exists and can be written."
+                f"Check that its folder exists and can be written.{way_out(problem)}"
             ) from problem
         operation = fcntl.LOCK_SH if self.shared else fcntl.LOCK_EX
         deadline = time.monotonic() + timeout

@@ -28,7 +28,7 @@ from ansible_collections.liveforge.images.plugins.module_utils._digest import (
     tree_content,
     walk,
 )
-from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError, way_out
 from ansible_collections.liveforge.images.plugins.module_utils._lock import OutputLock, held
 from ansible_collections.liveforge.images.plugins.module_utils._progress import Progress
 from ansible_collections.liveforge.images.plugins.module_utils._publish import discard, partial_path, publish, remove
@@ -309,7 +309,7 @@ class StageRun:
                 "Free some space there or move the workspace.",
                 path=folder,
             )
-        return StageError(f"{self.stage.name} could not write {self.stage.output}: {problem}")
+        return StageError(f"{self.stage.name} could not write {self.stage.output}: {problem}.{way_out(problem)}")
 
 
 def _published(path: str, content: str | None = None) -> dict[str, t.Any]:

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.liveforge.images.plugins.module_utils._difference import as_diff
-from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError
+from ansible_collections.liveforge.images.plugins.module_utils._errors import StageError, way_out
 from ansible_collections.liveforge.images.plugins.module_utils._process import process_start_time
 from ansible_collections.liveforge.images.plugins.module_utils._stage import Outcome, Stage, StageRun
 
@@ -57,6 +57,7 @@ def run_stage_module(module: AnsibleModule, make_stage: t.Callable[[dict[str, t.
     except OSError as problem:
         module.fail_json(
             msg=f"{module.params['dest']} cannot be built: {problem}. Check the place and its file system."
+            + way_out(problem)
         )
     finally:
         if run is not None:

@@ -123,28 +123,31 @@ seealso:
 EXAMPLES = r"""
 - name: Pack the root tree
   liveforge.images.live_squashfs:
-    root: /var/lib/liveforge/rescue/root
+    root: /var/lib/liveforge/rescue/rootfs
     dest: /var/lib/liveforge/rescue/squashfs.img
     source_date_epoch: 1735689600
+  become: true
 
 - name: Make an ext4 image inside a squashfs for device-mapper snapshots, fast
   liveforge.images.live_squashfs:
-    root: /var/lib/liveforge/rescue/root
+    root: /var/lib/liveforge/rescue/rootfs
     dest: /var/lib/liveforge/rescue/squashfs.img
     filesystem: ext4
     size: 4096
     label: rescue
     compression: fast
+  become: true
 
 - name: Leave out documentation, and spare a small build host
   liveforge.images.live_squashfs:
-    root: /var/lib/liveforge/rescue/root
+    root: /var/lib/liveforge/rescue/rootfs
     dest: /var/lib/liveforge/rescue/squashfs.img
     exclude: [proc/*, sys/*, dev/*, run/*, tmp/*, usr/share/doc/*]
     squashfscompression: zstd
     compression_level: 15
     processors: 1
     memory: 256
+  become: true
 """
 
 RETURN = r"""

@@ -38,6 +38,7 @@ EXAMPLES = r"""
   liveforge.images.live_dracut:
     dest: /var/lib/liveforge/rescue/boot
     root: /var/lib/liveforge/rescue/rootfs
+  become: true
   async: 7200
   poll: 0
   register: dracut
@@ -46,10 +47,12 @@ EXAMPLES = r"""
   liveforge.images.live_squashfs:
     dest: /var/lib/liveforge/rescue/squashfs.img
     root: /var/lib/liveforge/rescue/rootfs
+  become: true
 
 - name: Wait for kernel and initrd
   liveforge.images.live_wait:
     job: "{{ dracut }}"
+  become: true
 """
 
 RETURN = r"""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pathlib
@@ -132,6 +133,20 @@ def test_locks_are_given_back_after_an_error(output: str) -> None:
     lock = OutputLock(output)
     lock.acquire(0, silent)
     lock.release()
+
+
+@pytest.mark.parametrize(("user", "said"), [(1000, True), (0, False)])
+def test_who_may_not_write_is_told_of_become(
+    user: int, said: bool, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *dummy: t.Any) -> t.NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(StageError, match="Permission denied") as caught:
+        OutputLock(output).acquire(0, silent)
+    assert ("Run the task with become: true." in caught.value.message) is said
 
 
 def test_folder_that_does_not_exist_is_an_error_with_words(tmp_path: pathlib.Path) -> None:
