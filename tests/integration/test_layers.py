@@ -323,3 +323,16 @@ def test_base_on_a_file_system_that_cannot_hold_a_layer(first: playbook.Run, wor
     assert "does not mount an overlayfs in" in result["msg"]
     assert "a workspace on ext4, xfs, btrfs or tmpfs" in result["msg"]
     assert not (folder / "inside/image/rootfs").exists()
+
+
+def test_a_forced_base_is_built_once_and_not_for_each_image() -> None:
+    with playbook.fresh_folder("forced-base-test") as folder:
+        base = {"name": "tiny", "release": "bookworm", "variant": "essential", "boot_packages": [], "force": True}
+        # Without a kernel they fail behind their base, which is what is looked at.
+        images = [
+            {"name": name, "base": "tiny", "boot_packages": [], "workspace": str(folder)} for name in ("one", "two")
+        ]
+        run = playbook.build(images, folder, bases=[base])
+        for result in run.results:
+            assert f"{result['name']}/rootfs has no dracut" in result["error"], run.output
+        assert run.output.count("live_rootfs: unpacking essential packages") == 1, run.output
