@@ -80,6 +80,8 @@ attributes:
       - What package mirrors offer today is not an input. Use O(force) to take newer packages.
   action_group:
     support: full
-    description: Use C(group/liveforge.images.live) in C(module_defaults) to set options for all of these modules.
+    description:
+      - Use C(group/liveforge.images.live) in C(module_defaults) to set options that all stage modules have, such as
+        O(force), O(lock_timeout) and O(source_date_epoch).
     membership: [liveforge.images.live]
 """

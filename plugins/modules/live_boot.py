@@ -32,10 +32,6 @@ attributes:
   idempotent:
     support: none
     description: Each run boots anew.
-  action_group:
-    support: full
-    description: Use C(group/liveforge.images.live) in C(module_defaults) to set options for all of these modules.
-    membership: [liveforge.images.live]
 options:
   image:
     description:

@@ -26,10 +26,6 @@ attributes:
   diff_mode:
     support: full
     description: Lists the removed entries.
-  action_group:
-    support: full
-    description: Use C(group/liveforge.images.live) in C(module_defaults) to set options for all of these modules.
-    membership: [liveforge.images.live]
 requirements:
   - python >= 3.11 on the build host
 options:

@@ -25,10 +25,6 @@ attributes:
   facts:
     support: none
     description: Returns its findings as RV(iso), not as facts of the host.
-  action_group:
-    support: full
-    description: Use C(group/liveforge.images.live) in C(module_defaults) to set options for all of these modules.
-    membership: [liveforge.images.live]
 options:
   path:
     description:

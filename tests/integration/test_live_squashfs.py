@@ -486,3 +486,20 @@ def test_check_mode_of_a_task_with_async(workspace: pathlib.Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "changed=1" in done.stdout
     assert not image.exists()
+
+
+def test_options_of_all_stages_in_module_defaults(workspace: pathlib.Path) -> None:
+    """The group has the stage modules alone: no other one has their options, and would refuse them."""
+    image = workspace / "squashfs.img"
+    tasks = [
+        {"liveforge.images.live_squashfs": {"root": str(workspace / "root"), "dest": str(image)}},
+        {"liveforge.images.live_cache": {"cache": str(workspace / "cache")}},
+    ]
+    defaults = {"group/liveforge.images.live": {"force": True, "lock_timeout": 5}}
+    play = workspace / "play.json"
+    play.write_text(
+        json.dumps([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks * 2}])
+    )
+    done = playbook.run([playbook.PROGRAM, str(play)])
+    assert done.returncode == 0, done.stdout
+    assert "changed=2" in done.stdout
