@@ -38,12 +38,29 @@ DEBIAN = {
 def fresh_folder(name: str) -> t.Iterator[pathlib.Path]:
     """A new folder on disk, gone afterwards; trees of device nodes and foreign owners do not belong into pytest's."""
     folder = CACHE / name
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    remove_folder(folder)
     folder.mkdir(parents=True)
     try:
         yield folder
     finally:
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        remove_folder(folder)
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Remove ``folder``, if it exists, and first unmount what a run that was killed left mounted below it."""
+    real = os.path.realpath(folder)
+    for mount in reversed(mount_points()):
+        if mount.startswith(f"{real}/"):
+            # Lazily: something that survived the run may still use it.
+            subprocess.run(["umount", "--lazy", mount], check=True)
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def mount_points() -> list[str]:
+    """All mount points that this process sees, in the order in which they were mounted."""
+    fields = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    # Blanks and the like are written as \040.
+    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field) for field in fields]
 
 
 def own_package_cache(folder: pathlib.Path) -> None:

@@ -49,8 +49,10 @@ def files() -> t.Iterator[pathlib.Path]:
 @pytest.fixture(scope="module")
 def disk(files: pathlib.Path) -> t.Iterator[Disk]:
     found = Disk(files / "disk")
-    yield found
-    subprocess.run(["umount", str(found.place)], check=True)
+    try:
+        yield found
+    finally:
+        subprocess.run(["umount", str(found.place)], check=True)
 
 
 def build(files: pathlib.Path, greeting: str, **options: t.Any) -> playbook.Run:
