@@ -68,7 +68,14 @@ def own_package_cache(folder: pathlib.Path) -> None:
     (folder / "cache").mkdir()
     archives = pathlib.Path("/var/cache/liveforge/archives")
     if archives.exists():
-        subprocess.run(["cp", "-al", str(archives), str(folder / "cache")], check=True)
+        link_tree(archives, folder / "cache/archives")
+
+
+def link_tree(source: pathlib.Path, dest: pathlib.Path) -> None:
+    """Make ``dest`` as a copy of hard links, or of files where the two lie on different file systems."""
+    if subprocess.run(["cp", "-al", str(source), str(dest)], capture_output=True, check=False).returncode != 0:
+        subprocess.run(["rm", "-rf", str(dest)], check=True)
+        subprocess.run(["cp", "-a", str(source), str(dest)], check=True)
 
 
 def run(command: t.Sequence[str]) -> subprocess.CompletedProcess[str]:

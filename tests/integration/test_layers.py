@@ -264,8 +264,9 @@ def mirror(workspace: pathlib.Path) -> t.Iterator[str]:
     folder, cache = workspace / "mirror", pathlib.Path("/var/cache/liveforge")
     lists = folder / "dists/bookworm/main/binary-amd64"
     lists.mkdir(parents=True)
-    (release,) = cache.glob("lists/*_bookworm_InRelease")
-    (packages,) = cache.glob("lists/*debian_dists_bookworm_main_binary-amd64_Packages")
+    # Other builds of this host may have left the lists of other mirrors there.
+    prefix = "deb.debian.org_debian_dists_bookworm"
+    release, packages = (cache / "lists" / f"{prefix}_{name}" for name in ("InRelease", "main_binary-amd64_Packages"))
     shutil.copy2(release, folder / "dists/bookworm/InRelease")
     shutil.copy2(packages, lists / "Packages")
     (entry,) = (text for text in packages.read_text().split("\n\n") if text.startswith("Package: tree\n"))

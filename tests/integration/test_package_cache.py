@@ -40,7 +40,7 @@ def cache(workspace: pathlib.Path) -> pathlib.Path:
     """A cache with what one build needs, and nothing that other builds use."""
     first = workspace / "first"
     if HOST_CACHE.exists():
-        subprocess.run(["cp", "-al", str(HOST_CACHE), str(first)], check=True)
+        playbook.link_tree(HOST_CACHE, first)
     build(workspace, first, "tree")
     folder = workspace / "cache"
     (folder / "archives").mkdir(parents=True)
