@@ -101,8 +101,11 @@ class Run:
 
     @property
     def changed(self) -> int:
-        """The number of changed tasks on all hosts, from the recap."""
-        return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+        """The number of changed tasks on all hosts, from the recap of a run that succeeded."""
+        counts = re.findall(r"changed=(\d+)", self.output)
+        # A run that failed early changed nothing either.
+        assert self.status == 0 and counts, f"status {self.status}:\n{self.output[-4000:]}"
+        return sum(map(int, counts))
 
     def stages(self) -> dict[str, bool]:
         """Which stages of the first image were built (or would be)."""
