@@ -73,7 +73,9 @@ def test_a_sector_that_stops_half_way_is_no_success(qemu: str, monkeypatch: pyte
 def test_probe_leaves_nothing_behind(qemu: str) -> None:
     verdict = probe(qemu)
     assert verdict.name in ("kvm", "tcg") and "A probe under KVM" in verdict.reason
-    done = subprocess.run(["pgrep", "-f", "liveforge-probe"], capture_output=True, check=False)
+    # Only children of ours: other tests may probe on this host at the same time.
+    command = ["pgrep", "--parent", str(os.getpid()), "-f", "liveforge-probe"]
+    done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 1, "a probe is still running"
 
 
