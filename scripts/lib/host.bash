@@ -31,11 +31,16 @@ install_packages() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
 }
 
-# Installs the commands that are missing; each stands in the Debian package of the same name.
+# Installs the commands that are missing. Each stands in the Debian package of the same name, unless it is given as
+# COMMAND=PACKAGE. In place of the command a pattern with an absolute path stands for any file.
 need_commands() {
     local name missing=()
     for name; do
-        command -v "$name" >/dev/null || missing+=("$name")
+        if [[ $name == /* ]]; then
+            compgen -G "${name%%=*}" >/dev/null || missing+=("${name#*=}")
+        else
+            command -v "${name%%=*}" >/dev/null || missing+=("${name#*=}")
+        fi
     done
     ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 }
