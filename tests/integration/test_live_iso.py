@@ -336,16 +336,26 @@ def test_check_mode_before_the_inputs_exist(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_same_inputs_give_the_same_bytes_anywhere(tmp_path: pathlib.Path) -> None:
+def test_same_inputs_give_the_same_bytes_anywhere(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other folders, other inode numbers, other order of making, other times, other umask and time zone."""
     results = []
-    for name, order in (("one", ("linux", "initrd", "root")), ("a=b two", ("root", "initrd", "linux"))):
+    for name, order, zone, umask, time in (
+        ("one", ("linux", "initrd", "root"), "Asia/Kolkata", 0o022, EPOCH - 1_000_000),
+        ("a=b two", ("root", "initrd", "linux"), "America/New_York", 0o077, EPOCH + 1_000_000),
+    ):
         place = tmp_path / name
         make_inputs(place, order)
         (place / "cd").mkdir()
         for file in ("a", "b", "c") if name == "one" else ("c", "b", "a"):
             (place / "cd" / file).write_text(file)
-        results.append(live_iso(place, cdroot=str(place / "cd"), mediacheck=True))
+        for path in place.rglob("*"):
+            os.utime(path, (time, time))
+        monkeypatch.setenv("TZ", zone)
+        before = os.umask(umask)
+        try:
+            results.append(live_iso(place, cdroot=str(place / "cd"), mediacheck=True))
+        finally:
+            os.umask(before)
     assert results[0]["sha256"] == results[1]["sha256"], results
     assert sha256(results[0]["path"]) == results[0]["sha256"] == sha256(results[1]["path"])
 
