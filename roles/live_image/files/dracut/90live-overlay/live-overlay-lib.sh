@@ -61,10 +61,15 @@ live_fall_back() {
     echo "$*" >> /run/overlay/fallback
 }
 
-# Stops looking, with the reason on the console; dracut then halts, or gives a shell (rd.shell).
+# Stops looking, with the reason on the console; dracut then halts, or gives a shell (rd.shell). From dracut 101 on it
+# switches the machine off at once, and nobody would see the reason.
 live_fail() {
     : > /run/overlay/failed
     live_say "$*"
+    if [ -n "$DRACUT_SYSTEMD" ] && ! live_arg_bool 0 rd.shell && grep -q 'force poweroff' /lib/dracut-lib.sh; then
+        live_say "Switching off in a minute."
+        sleep 60
+    fi
     die "live-overlay: $*"
     exit 1
 }
@@ -141,10 +146,14 @@ live_mount_type() {
     esac
 }
 
-# Options that keep a read-only mount from replaying a journal: the file system may belong to a hibernated system.
+# Options that keep a read-only mount from writing: the file system may belong to a hibernated system. Besides journals
+# there are deleted files that were open, which ext2 to ext4 clear up unless their device cannot be written: a loop device
+# of it cannot.
 live_readonly_options() {
     case "$1" in
-        ext3 | ext4) echo ro,noload ;;
+        ext2) echo loop,ro ;;
+        ext3 | ext4) echo loop,ro,noload ;;
+        f2fs) echo ro,norecovery ;;
         xfs) echo ro,norecovery,nouuid ;;
         btrfs) echo ro,rescue=nologreplay ;;
         *) echo ro ;;
@@ -157,7 +166,7 @@ live_mount_readonly() {
     type=${3:-$(live_tag_of "$1" TYPE)}
     [ -n "$type" ] || return 1
     options=$(live_readonly_options "$type")
-    [ -b "$1" ] || options=loop,$options
+    [ -b "$1" ] || options=loop,${options#loop,}
     mkdir -p "$2"
     mount -n -t "$(live_mount_type "$type")" -o "$options" "$1" "$2" 2> /dev/null
 }

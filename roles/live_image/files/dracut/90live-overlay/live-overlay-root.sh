@@ -60,6 +60,10 @@ open_medium() {
     esac
     if [ ! -b "$live_medium" ]; then
         iso_loop=$(losetup --read-only --find --show "$live_medium") || live_fail "No loop device for $live_medium."
+        # Freed when the loop device is: with rd.live.ram nothing else stays of a downloaded ISO.
+        case "$live_medium" in
+            /run/overlay/memory/*) rm -f "$live_medium" ;;
+        esac
         live_medium=$iso_loop
     fi
     echo "$live_medium" > /run/overlay/isodev
@@ -111,7 +115,7 @@ copy_to_memory() {
         live_fall_back "rd.live.ram: copying $((size / 1048576)) MiB would leave $left MiB of memory, less than the $(live_least_memory) MiB of rd.minmem. Running from the medium, which must stay."
         return
     fi
-    # With a downloaded ISO, its image is copied out of it, and the rest is given back below.
+    # With a downloaded ISO, its image is copied out of it, and the rest is given back with the loop device below.
     if ! live_mount_memory /run/overlay/memory "$size" || ! copy_images; then
         umount -n /run/overlay/memory
         live_fall_back "rd.live.ram: copying to memory failed. Running from the medium, which must stay."

@@ -390,11 +390,11 @@ live_make_store_file() {
     folder=${path%/*}
     size=$(live_arg rd.live.cowfile.mbsize=)
     live_is_number "$size" && [ "$size" -gt 0 ] || size=500
-    if [ "$(stat -f -c %T "${folder%/*}" 2> /dev/null)" = msdos ] && [ "$size" -ge 4096 ]; then
+    mkdir -p "$folder"
+    if [ "$(stat -f -c %T "$folder")" = msdos ] && [ "$size" -ge 4096 ]; then
         live_problem="files on vfat are smaller than 4096 MiB (rd.live.cowfile.mbsize=$size)"
         return 1
     fi
-    mkdir -p "$folder"
     # What a failed first start left behind.
     rm -f "$new"
     free=$(stat -f -c '%a %S' "$folder")
@@ -507,6 +507,8 @@ live_open_named_store() {
         *:*) path=${1#*:} ;;
     esac
     [ "$path" != auto ] || path=
+    # The work folder of an overlay lies beside its upper folder, and must not come to lie in it.
+    while [ "$path" != "${path%/}" ]; do path=${path%/}; done
     live_explicit=yes
     if ! device=$(live_wait_for "$device"); then
         live_problem="$1: there is no such device"
