@@ -6,15 +6,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import functools
 import hashlib
+import os
 import pathlib
+import re
 import typing as t
 
 import playbook
 
-WORKSPACE = playbook.CACHE / "boot"
+
+def _digest_of_the_code() -> str:
+    """What makes an image of its inputs: the stages do not take it for an input themselves."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in ("plugins", "roles") for path in (playbook.ROOT / folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(playbook.ROOT)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+# Images of other code would say nothing about this one.
+WORKSPACE = playbook.CACHE / f"boot-{_digest_of_the_code()}"
 # The newest dracut. A mirror of sid that stands still has an expired Release file.
 SID: dict[str, t.Any] = {
     "release": "sid",
@@ -58,6 +74,30 @@ class Variant:
             overlays=[{"src": str(WORKSPACE / f"{self}.overlay")}],
             files=[{"dest": "/etc/sudoers.d/live", "content": "live ALL=(ALL) NOPASSWD: ALL\n", "mode": "0440"}],
         )
+
+
+@contextlib.contextmanager
+def claimed_workspace() -> t.Iterator[None]:
+    """Keep the folder of the images for this run, and remove those of other code, unless another run uses them."""
+    WORKSPACE.mkdir(parents=True, exist_ok=True)
+    with _locked(WORKSPACE, fcntl.LOCK_SH):
+        for folder in playbook.CACHE.iterdir():
+            if re.fullmatch("boot(-[0-9a-f]{12})?", folder.name) and folder != WORKSPACE:
+                # It is in use, or another run removes it as well.
+                unless_taken = contextlib.suppress(BlockingIOError, FileNotFoundError)
+                with unless_taken, _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    playbook.remove_folder(folder)
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, how: int) -> t.Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @functools.cache
