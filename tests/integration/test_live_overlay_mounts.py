@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import shutil
 import subprocess
 import typing as t
 
@@ -18,6 +19,14 @@ import playbook
 LIBRARY = playbook.ROOT / "roles/live_image/files/dracut/90live-overlay/live-overlay-lib.sh"
 # The smallest that their mkfs makes, and more.
 MEBIBYTES = {"ext3": 32, "ext4": 32, "xfs": 320, "btrfs": 128}
+# As a power failure leaves them: with something in the journal that is nowhere else; and without such a thing, but with
+# a deleted file that was open.
+JOURNAL = 'echo hello > "$3/file"; sync "$3/file"; cp --sparse=always "$1" "$2"'
+OPEN_FILE = """
+exec 9> "$3/open"; echo hello >&9; rm "$3/open"
+fsfreeze --freeze "$3"; cp --sparse=always "$1" "$2"; fsfreeze --unfreeze "$3"
+"""
+STATES = [(filesystem, JOURNAL) for filesystem in MEBIBYTES] + [("ext3", OPEN_FILE), ("ext4", OPEN_FILE)]
 
 
 def in_private(script: str, *arguments: str | pathlib.Path) -> None:
@@ -32,23 +41,20 @@ def digest(path: pathlib.Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def make_unclean(filesystem: str, folder: pathlib.Path) -> pathlib.Path:
-    """A file system as a power failure leaves it: with something in its journal that is nowhere else."""
+def make_unclean(filesystem: str, state: str, folder: pathlib.Path) -> pathlib.Path:
+    """A file system that nobody unmounted."""
     clean, unclean, place = folder / "clean.img", folder / "unclean.img", folder / "place"
     place.mkdir()
     with open(clean, "wb") as stream:
         stream.truncate(MEBIBYTES[filesystem] << 20)
     subprocess.run([f"mkfs.{filesystem}", "-q", str(clean)], check=True)
-    in_private(
-        'mount -o loop "$1" "$3"; echo hello > "$3/file"; sync "$3/file"; cp --sparse=always "$1" "$2"',
-        *(clean, unclean, place),
-    )
+    in_private(f'mount -o loop "$1" "$3"; {state}', clean, unclean, place)
     return unclean
 
 
-@pytest.fixture(params=MEBIBYTES)
+@pytest.fixture(params=STATES, ids=lambda state: f"{state[0]}-{'journal' if state[1] == JOURNAL else 'open-file'}")
 def unclean(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> pathlib.Path:
-    return make_unclean(request.param, tmp_path)
+    return make_unclean(*request.param, tmp_path)
 
 
 @pytest.fixture
@@ -80,9 +86,12 @@ def test_a_file_system_that_is_looked_into_stays_as_it_is(
     before = digest(unclean)
     in_private(MOUNT, device, tmp_path / "found")
     assert digest(unclean) == before
-    # The device of a file is read-only, so that a replay would fail instead of changing it.
-    in_private(MOUNT, unclean, tmp_path / "found")
-    assert digest(unclean) == before
-    # There was something to replay, and `ro` alone does not keep the kernel from it.
+    # The device of a file is read-only, so that a replay would fail instead of changing it. Of another file, since mount
+    # would take the device that this one has.
+    twin = tmp_path / "twin.img"
+    shutil.copyfile(unclean, twin)
+    in_private(MOUNT, twin, tmp_path / "found")
+    assert digest(twin) == before
+    # There was something to write, and `ro` alone does not keep the kernel from it.
     in_private('mount -o ro "$1" "$2"; umount "$2"; sync', device, tmp_path / "found")
     assert digest(unclean) != before
