@@ -86,8 +86,8 @@ def test_a_file_system_that_is_looked_into_stays_as_it_is(
     before = digest(unclean)
     in_private(MOUNT, device, tmp_path / "found")
     assert digest(unclean) == before
-    # The device of a file is read-only, so that a replay would fail instead of changing it. Of another file, since mount
-    # would take the device that this one has.
+    # The device of a file is read-only, so that a replay would fail instead of changing it. Another file: mount would
+    # take the device that this one has already.
     twin = tmp_path / "twin.img"
     shutil.copyfile(unclean, twin)
     in_private(MOUNT, twin, tmp_path / "found")
