@@ -37,9 +37,10 @@ options:
   input_fingerprints:
     description:
       - Fingerprints, by path, that the stages before returned for input artifacts. The key V(PATH#boot) stands for the
-        part of a root tree that an initrd can be made from (RV(liveforge.images.live_rootfs#module:boot_fingerprint)).
-      - Pass the RV(fingerprint) that stages of the same play returned, so that check mode is exact for a chain of
-        stages, and a build does not look again whether an input was changed by hand. A build refuses an input that
+        part of a root tree that an initrd can be made from (RV(liveforge.images.live_rootfs#module:boot_fingerprint)),
+        and V(PATH#content) for the SHA-256 of what the whole artifact holds.
+      - Pass the RV(artifacts) that stages of the same play returned, combined, so that check mode is exact for a chain
+        of stages, and a build does not look again whether an input was changed by hand. A build refuses an input that
         another build has made anew since.
     type: dict
     default: {}

@@ -42,6 +42,8 @@ from ansible_collections.liveforge.images.plugins.module_utils._stamp import (
 LOG_SUFFIX = ".log"
 # Between the path of an output and a part of it that has a fingerprint of its own.
 PART = "#"
+# What stands in place of a part for the digest of the whole output, which a forced build may change alone.
+_CONTENT = "content"
 _UNKNOWN = "unknown until it is built"
 # A tree is replaced in one step, so the second look sees a whole one unless that is replaced as well.
 _LOOKS = 3
@@ -127,7 +129,7 @@ class Stage(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a stage."""
+    """What came of a stage; ``content`` is the digest of its output, None when that is not built yet."""
 
     changed: bool
     reason: str
@@ -136,6 +138,15 @@ class Outcome:
     duration: float
     facts: dict[str, t.Any]
     changes: Changes
+    content: str | None = None
+
+    def artifacts(self, output: str) -> dict[str, str]:
+        """What stages that use ``output`` need to know of it, as :class:`StageRun` expects it."""
+        ending = "_fingerprint"
+        parts = {name.removesuffix(ending): value for name, value in self.facts.items() if name.endswith(ending)}
+        if self.content is not None:
+            parts[_CONTENT] = self.content
+        return {output: self.fingerprint, **{f"{output}{PART}{part}": value for part, value in parts.items()}}
 
 
 class StageRun:
@@ -145,7 +156,8 @@ class StageRun:
         stage: the stage.
         force: build even when nothing changed.
         lock_timeout: seconds to wait for another build of the same output, or for builds of the inputs.
-        expected: fingerprints that the stages before gave, as for :func:`input_artifact`. A build takes no others.
+        expected: fingerprints that the stages before gave, as for :func:`input_artifact`, and digests of contents, by
+            path#content. A build takes no others.
         progress_file: where to report progress, or None.
     """
 
@@ -233,7 +245,8 @@ class StageRun:
         finally:
             for path in partials:
                 remove(path)
-        return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, self._returned(facts), changes)
+        facts = self._returned(facts)
+        return Outcome(True, reason, stamp.fingerprint, identity["size"], duration, facts, changes, identity["content"])
 
     def _unchanged(self, stamp: Stamp) -> Outcome:
         return Outcome(
@@ -244,6 +257,7 @@ class StageRun:
             duration=0.0,
             facts=self._returned(stamp.facts),
             changes=[],
+            content=stamp.output["content"],
         )
 
     def _returned(self, facts: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -259,7 +273,9 @@ class StageRun:
                 continue
             stamp = Stamp.load(path)
             now = None
-            if stamp is not None:
+            if stamp is not None and part == _CONTENT:
+                now = stamp.output["content"]
+            elif stamp is not None:
                 now = stamp.facts.get(f"{part}_fingerprint") if part else stamp.fingerprint
             if now != given:
                 raise StageError(

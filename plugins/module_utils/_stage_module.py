@@ -80,6 +80,7 @@ def _result(stage: Stage, outcome: Outcome, *, with_diff: bool) -> dict[str, t.A
         "path": stage.output,
         "reason": outcome.reason,
         "fingerprint": outcome.fingerprint,
+        "artifacts": outcome.artifacts(stage.output),
         "size": outcome.size,
         "duration": outcome.duration,
         "log": stage.output + ".log",

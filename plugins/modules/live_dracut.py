@@ -138,6 +138,11 @@ fingerprint:
   description: SHA-256 over all inputs.
   returned: always
   type: str
+artifacts:
+  description:
+    - What to give to stages that use the output, as O(input_fingerprints).
+  returned: always
+  type: dict
 kernel_version:
   description: Version of the kernel.
   returned: when the output exists

@@ -267,6 +267,11 @@ fingerprint:
   description: SHA-256 over everything that decides the bytes of the ISO.
   returned: success
   type: str
+artifacts:
+  description:
+    - What to give to stages that use the output, as O(input_fingerprints).
+  returned: success
+  type: dict
 reason:
   description: Why the ISO was written, or why not.
   returned: success

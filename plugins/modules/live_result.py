@@ -111,6 +111,11 @@ fingerprint:
   description: SHA-256 over all inputs.
   returned: always
   type: str
+artifacts:
+  description:
+    - What to give to stages that use the output, as O(input_fingerprints).
+  returned: always
+  type: dict
 size:
   description: Bytes of the JSON file. V(0) when check mode predicts a build.
   returned: always

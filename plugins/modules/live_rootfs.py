@@ -506,6 +506,11 @@ fingerprint:
   description: SHA-256 over all inputs.
   returned: always
   type: str
+artifacts:
+  description:
+    - What to give to stages that use the output, as O(input_fingerprints).
+  returned: always
+  type: dict
 boot_fingerprint:
   description: SHA-256 over those inputs that an initrd can depend on.
   returned: always

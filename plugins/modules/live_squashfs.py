@@ -164,6 +164,11 @@ fingerprint:
   description: SHA-256 over all inputs.
   returned: always
   type: str
+artifacts:
+  description:
+    - What to give to stages that use the output, as O(input_fingerprints).
+  returned: always
+  type: dict
 filesystem:
   description: File system of the root tree.
   returned: always

@@ -160,6 +160,30 @@ def test_an_input_that_another_build_made_anew_is_refused(source: pathlib.Path, 
     assert output.read_bytes() == before
 
 
+def test_an_input_with_other_content_from_the_same_declaration_is_refused(
+    source: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A forced build: newer packages, perhaps, of which only one of two stages would know."""
+
+    class Numbered(Copying):
+        def build(self, work: Work) -> dict[str, t.Any]:
+            pathlib.Path(work.target).write_text(str(time.monotonic_ns()))
+            return {"part_fingerprint": "p"}
+
+    middle, output = tmp_path / "middle", tmp_path / "output"
+    built = execute(Numbered(source, middle))
+    right = built.artifacts(str(middle))
+    assert set(right) == {str(middle), f"{middle}#part", f"{middle}#content"}
+    assert StageRun(Numbered(source, middle)).decide().artifacts(str(middle)) == right
+    execute(Copying(middle, output), expected=right)
+    assert execute(Numbered(source, middle), force=True).fingerprint == built.fingerprint
+    with pytest.raises(StageError, match="middle is no longer what an earlier stage of this run made"):
+        execute(Copying(middle, output), expected=right)
+    # What is not built yet has no content.
+    source.write_text("moon")
+    assert set(StageRun(Numbered(source, middle)).decide().artifacts(str(middle))) == {str(middle)}
+
+
 def test_times_do_not_count(source: pathlib.Path, output: pathlib.Path) -> None:
     execute(Copying(source, output))
     os.utime(source, (1, 1))
