@@ -26,7 +26,7 @@ depends() {
     local modules="base fs-lib udev-rules"
     # A module of its own from dracut 108 on.
     if compgen -G "$dracutbasedir/modules.d/[0-9][0-9]initqueue" > /dev/null; then modules+=" initqueue"; fi
-    # Hooks run in the image's own sh. Otherwise dracut takes bash, which takes twice as long to start.
+    # Hooks run in the sh of the image. Otherwise dracut takes bash, which takes longer to start.
     if [[ $(readlink -f "${dracutsysrootdir-}/bin/sh") == */dash ]]; then modules+=" dash"; fi
     if _live_has_part http; then modules+=" network url-lib"; fi
     if _live_has_part aoe; then modules+=" kernel-network-modules"; fi
