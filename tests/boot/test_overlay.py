@@ -71,6 +71,21 @@ def with_partition(disk: pathlib.Path, number: int, command: list[str], status: 
     return done.stdout + done.stderr
 
 
+def damage_inodes(disk: pathlib.Path, start: int, layout: str) -> None:
+    """Damage an ext4 file system: superblock and group descriptors stay, the first inodes do not.
+
+    Args:
+        disk: that holds it.
+        start: its first byte there.
+        layout: what dumpe2fs says of it.
+    """
+    table = int(re.search(r"Inode table at (\d+)-", layout)[1])  # type: ignore[index]
+    block = int(re.search(r"Block size: +(\d+)", layout)[1])  # type: ignore[index]
+    with open(disk, "r+b") as stream:
+        stream.seek(start + table * block)
+        stream.write(b"\xff" * (8 * block))
+
+
 # ---- temporary overlay, sources
 
 
@@ -370,14 +385,8 @@ def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path)
     assert status(said[0])["overlay"] == "readonly"
     assert "is full" in said[1]
     assert said[2:] == ["kept", "running"]
-    # Superblock and group descriptors stay; inodes do not.
     start, dummy = partitions(disk)[2]
-    layout = with_partition(disk, 3, ["dumpe2fs"])
-    table = int(re.search(r"Inode table at (\d+)-", layout)[1])  # type: ignore[index]
-    block = int(re.search(r"Block size: +(\d+)", layout)[1])  # type: ignore[index]
-    with open(disk, "r+b") as stream:
-        stream.seek(start + table * block)
-        stream.write(b"\xff" * (8 * block))
+    damage_inodes(disk, start, with_partition(disk, 3, ["dumpe2fs"]))
     said = bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [STATUS, FALLBACK, HEALTH], **options)["said"]
     assert status(said[0])["overlay"] == "temporary"
     assert "is damaged" in said[1]
@@ -445,6 +454,16 @@ def test_full_stick_with_the_iso(bookworm: FeatureImage, tmp_path: pathlib.Path)
 
 
 @pytest.mark.full
+def test_file_that_vfat_cannot_hold(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """Its files end before 4 GiB, however large the stick is."""
+    stick = stick_with_file(bookworm, tmp_path / "stick.img", "vfat", 6000)
+    parameters = f"{NEW} rd.live.cowfile.mbsize=4096 iso-scan/filename=/isos/live.iso {bookworm.root}"
+    said = bookworm.boot(tmp_path, parameters, [FALLBACK, STATUS], image=stick, media="usb")["said"]
+    assert "files on vfat are smaller than 4096 MiB (rd.live.cowfile.mbsize=4096)" in said[0]
+    assert status(said[1])["overlay"] == "temporary"
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("filesystem", ["vfat", "ext4", "btrfs"])
 def test_iso_file_in_memory_releases_the_stick(filesystem: str, trixie: FeatureImage, tmp_path: pathlib.Path) -> None:
     stick = stick_with_file(trixie, tmp_path / "stick.img", filesystem, 800)
@@ -457,7 +476,7 @@ def test_iso_file_in_memory_releases_the_stick(filesystem: str, trixie: FeatureI
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "word", ["rd.live.overlay=LABEL=DATA", "rd.live.overlay=/dev/vdb:/deep/store", "rd.overlay=LABEL=DATA"]
+    "word", ["rd.live.overlay=LABEL=DATA", "rd.live.overlay=/dev/vdb:/deep/store/", "rd.overlay=LABEL=DATA"]
 )
 def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
     """dracut's names: `rd.live.overlay=DEVICE[:PATH]` and `rd.overlay=`."""
@@ -471,6 +490,36 @@ def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) 
     said = bookworm.boot(tmp_path, parameters, [READ, STATUS], **options)["said"]
     assert said[0] == "named"
     assert status(said[1])["overlay"] == "persistent"
+
+
+@pytest.mark.full
+def test_named_folder_that_is_full_or_damaged(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """Its data is shown when nothing can be written, it can be emptied, and a damaged file system is left alone."""
+    data = tmp_path / "data.img"
+    with open(data, "wb") as stream:
+        stream.truncate(64 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "DATA", str(data)], check=True)
+    options = {"media": "disk", "disks": [{"path": str(data), "snapshot": False}], "snapshot": True}
+    parameters = f"rd.live.overlay=LABEL=DATA:/deep/store {bookworm.root}"
+    # With large blocks first; then to the last byte.
+    fill = ["sudo dd if=/dev/zero of=/var/fill bs=64k; sync", "sudo sh -c 'yes > /var/fill2'; sync"]
+    bookworm.boot(tmp_path, parameters, [WRITE.format("kept"), *fill], cut=True, **options)
+    said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, READ, HEALTH], **options)["said"]
+    assert status(said[0])["overlay"] == "readonly"
+    assert "/dev/vdb:/deep/store is full" in said[1]
+    assert said[2:] == ["kept", "running"]
+    commands = [STATUS, f"{READ} 2>&1", "df --output=pcent /run/overlay/place | tail -n 1", HEALTH]
+    said = bookworm.boot(tmp_path, f"{parameters} rd.live.overlay.reset", commands, **options)["said"]
+    assert status(said[0])["overlay"] == "persistent"
+    assert "No such file" in said[1]
+    assert int(said[2].strip().rstrip("%")) < 50, "what was there still takes room"
+    assert said[3] == "running"
+    layout = subprocess.run(["dumpe2fs", str(data)], check=True, capture_output=True, text=True).stdout
+    damage_inodes(data, 0, layout)
+    said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, HEALTH], **options)["said"]
+    assert status(said[0])["overlay"] == "temporary"
+    assert "the file system on /dev/vdb is damaged" in said[1]
+    assert said[2] == "running"
 
 
 # ---- encryption
@@ -581,6 +630,28 @@ def test_boots_from_a_web_server(name: str, what: str, tmp_path: pathlib.Path) -
 
 
 @pytest.mark.full
+def test_downloaded_iso_in_memory_leaves_its_image_alone(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
+    """`rd.live.ram` with `root=live:http://`: what is not needed any more is given back."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "live.iso").symlink_to(bookworm.iso)
+    with network_servers.http(folder) as url:
+        said = bookworm.boot(
+            tmp_path,
+            f"root=live:{url}/live.iso rd.live.ram",
+            [STATUS, HEALTH, "cat /sys/block/loop*/loop/backing_file", "grep Shmem: /proc/meminfo"],
+            network="user",
+        )["said"]
+    assert status(said[0])["memory"] == "yes"
+    assert said[1] == "running"
+    assert "memory/squashfs.img" in said[2]
+    assert "memory/image" not in said[2]
+    # Both would take twice as much; what else is in file systems in memory is little.
+    squashfs = (bookworm.folder / "squashfs.img").stat().st_size
+    assert int(said[3].split()[1]) * 1024 < squashfs + 60 * MIB < squashfs + bookworm.iso.stat().st_size
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["bookworm", "trixie"])
 def test_boots_by_https(name: str, tmp_path: pathlib.Path) -> None:
     """`https://`: a certificate that nobody knows stops the boot and is named; rd.noverifyssl takes it."""
@@ -644,15 +715,23 @@ def test_boots_by_ata_over_ethernet(name: str, tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.full
-def test_unknown_source_is_named(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
-    bookworm.boot(
+@pytest.mark.parametrize("name", ["bookworm", "trixie"])
+def test_unknown_source_is_named(name: str, tmp_path: pathlib.Path) -> None:
+    """From dracut 101 on, which Debian 13 has, the machine is switched off, but not before one can read why."""
+    end = {"bookworm": "Refusing to continue", "trixie": "Switching off in a minute"}[name]
+    image = feature_images.build(name)
+    result = image.boot(
         tmp_path,
         "root=live:nfs:server:/path",
         login=None,
         cut=True,
         fail_patterns=["login: "],
-        expect=[{"name": "reason", "pattern": r"root=live:nfs:server:/path is not understood. It takes CDLABEL="}],
+        expect=[
+            {"name": "reason", "pattern": r"root=live:nfs:server:/path is not understood. It takes CDLABEL="},
+            {"name": "end", "pattern": end},
+        ],
     )
+    assert "end" in result["milestones"]
 
 
 def test_initrd_carries_only_what_is_declared(bookworm: FeatureImage) -> None:

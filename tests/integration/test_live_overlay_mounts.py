@@ -2,12 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How live-overlay looks into file systems of others: they may belong to a hibernated system, so not a byte changes."""
+"""What live-overlay does with file systems of others, which are mounted for real.
+
+It looks into them without changing a byte, since they may belong to a hibernated system; a folder in one of them that
+is named as the place for persistent data is used as far as it can be.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pathlib
+import re
 import shutil
 import subprocess
 import typing as t
@@ -16,7 +22,7 @@ import pytest
 
 import playbook
 
-LIBRARY = playbook.ROOT / "roles/live_image/files/dracut/90live-overlay/live-overlay-lib.sh"
+MODULE = playbook.ROOT / "roles/live_image/files/dracut/90live-overlay"
 # The smallest that their mkfs makes, and more.
 MEBIBYTES = {"ext3": 32, "ext4": 32, "xfs": 320, "btrfs": 128}
 # As a power failure leaves them: with something in the journal that is nowhere else; and without such a thing, but with
@@ -29,11 +35,12 @@ fsfreeze --freeze "$3"; cp --sparse=always "$1" "$2"; fsfreeze --unfreeze "$3"
 STATES = [(filesystem, JOURNAL) for filesystem in MEBIBYTES] + [("ext3", OPEN_FILE), ("ext4", OPEN_FILE)]
 
 
-def in_private(script: str, *arguments: str | pathlib.Path) -> None:
-    """Run a script by dash where nobody else sees its mounts, which end with it."""
+def in_private(script: str, *arguments: str | pathlib.Path) -> str:
+    """Run a script by dash where nobody else sees its mounts, which end with it; returns what it printed."""
     command = ["unshare", "--mount", "--propagation", "private", "--", "dash", "-euc", script, "dash"]
     done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def digest(path: pathlib.Path) -> str:
@@ -57,10 +64,10 @@ def unclean(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> pathlib.P
     return make_unclean(*request.param, tmp_path)
 
 
-@pytest.fixture
-def device(unclean: pathlib.Path) -> t.Iterator[str]:
-    """A block device with that file system, which can be written to."""
-    command = ["losetup", "--find", "--show", str(unclean)]
+@contextlib.contextmanager
+def attached(path: pathlib.Path) -> t.Iterator[str]:
+    """A block device with the content of a file, which can be written to."""
+    command = ["losetup", "--find", "--show", str(path)]
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     try:
         yield made
@@ -68,11 +75,17 @@ def device(unclean: pathlib.Path) -> t.Iterator[str]:
         subprocess.run(["losetup", "--detach", made], check=True)
 
 
+@pytest.fixture
+def device(unclean: pathlib.Path) -> t.Iterator[str]:
+    with attached(unclean) as made:
+        yield made
+
+
 # What the library expects of dracut.
 MOUNT = f"""
 getcmdline() {{ :; }}
 getarg() {{ :; }}
-. {LIBRARY}
+. {MODULE}/live-overlay-lib.sh
 live_mount_readonly "$1" "$2"
 ls "$2" > /dev/null
 umount "$2"
@@ -95,3 +108,77 @@ def test_a_file_system_that_is_looked_into_stays_as_it_is(
     # There was something to write, and `ro` alone does not keep the kernel from it.
     in_private('mount -o ro "$1" "$2"; umount "$2"; sync', device, tmp_path / "found")
     assert digest(unclean) != before
+
+
+# ---- a folder for persistent data
+
+STORE = f"""
+getcmdline() {{ :; }}
+getarg() {{ return 1; }}
+getargbool() {{ return 0; }}
+for part in lib medium crypt store; do . {MODULE}/live-overlay-$part.sh; done
+live_say() {{ echo "said: $*"; }}
+udevadm() {{ :; }}
+mount -t tmpfs none /run
+mkdir -p /run/overlay
+open_folder() {{
+    live_readonly=
+    live_parameters=$2
+    live_open_named_store "$1:/deep/store" || echo "problem: $live_problem"
+}}
+"""
+FILL = """
+echo precious > "$live_upper/kept"
+dd if=/dev/zero "of=$live_upper/fill" bs=64k 2> /dev/null || yes > "$live_upper/fill2" 2> /dev/null || :
+umount /run/overlay/place
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "disk.img"
+    with open(path, "wb") as stream:
+        stream.truncate(MEBIBYTES["ext4"] << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(path)], check=True)
+    return path
+
+
+def test_full_folder_is_shown_and_can_be_emptied(disk: pathlib.Path) -> None:
+    look = """
+        open_folder "$1" ""
+        echo "readonly: $live_readonly, $(cat "$live_upper/kept")"
+        ! touch "$live_upper/new" 2> /dev/null || echo written
+        umount /run/overlay/place
+    """
+    reset = """
+        open_folder "$1" rd.live.overlay.reset
+        echo "readonly: $live_readonly"
+        ls -A "$live_upper" "${live_upper%/*}"
+    """
+    with attached(disk) as device:
+        said = in_private(f'{STORE}open_folder "$1" ""\n{FILL}{look}{reset}', device)
+    first, second = said.split("readonly: yes, precious\n")
+    assert f"said: The persistent store {device}:/deep/store is full" in first
+    assert "written" not in said
+    assert "readonly: \n" in second
+    assert "kept" not in second and ".emptied" not in second
+
+
+def test_folder_that_cannot_be_made_is_a_reason(disk: pathlib.Path) -> None:
+    """A file system without one free inode."""
+    fill = 'number=0; while true > "/mnt/$number"; do number=$((number + 1)); done 2> /dev/null'
+    with attached(disk) as device:
+        said = in_private(f'{STORE}mount "$1" /mnt; {fill}; umount /mnt; open_folder "$1" ""', device)
+    assert re.search(f"problem: {device}:/deep/store cannot have the folders .*No space left", said)
+
+
+def test_folder_of_a_damaged_file_system_is_not_used(disk: pathlib.Path) -> None:
+    """What e2fsck may not mend without asking is left alone."""
+    with attached(disk) as device:
+        in_private(f'{STORE}open_folder "$1" ""\n{FILL}', device)
+        # The root directory, and the mark of a file system with errors, without which e2fsck does not look.
+        damage = "clri <2>\nset_super_value state 2\n"
+        subprocess.run(["debugfs", "-w", "-f", "-", device], input=damage, text=True, check=True, capture_output=True)
+        said = in_private(f'{STORE}open_folder "$1" ""; mountpoint /run/overlay/place || :', device)
+    assert f"problem: the file system on {device} is damaged" in said
+    assert "is not a mountpoint" in said

@@ -120,9 +120,25 @@ live_image_label() {
     live_tag_of "$live_medium" LABEL
 }
 
+# live_check_filesystem DEVICE TYPE: mends what can be mended without asking; fails when there is more.
+live_check_filesystem() {
+    local status
+    case "$2" in
+        ext[234]) command -v e2fsck > /dev/null || return 0 ;;
+        *) return 0 ;;
+    esac
+    e2fsck -p "$1" > /run/overlay/store-check 2>&1
+    status=$?
+    # e2fsck(8): 4 and above mean that errors are left.
+    [ "$status" -ge 4 ] || return 0
+    live_is_damaged "$1"
+    live_problem="the file system on $1 is damaged (e2fsck says: $(tail -n 1 /run/overlay/store-check)); e2fsck -f $1 on another system may mend it"
+    return 1
+}
+
 # live_mount_store DEVICE: opens, checks and mounts a store that exists, and finds its two folders.
 live_mount_store() {
-    local device type status owner
+    local device type owner
     live_unlock "$1" || return
     device=$live_opened
     type=$(live_tag_of "$device" TYPE)
@@ -134,20 +150,7 @@ live_mount_store() {
         live_mount_readonly_store "$device"
         return
     fi
-    case "$type" in
-        ext[234])
-            # e2fsck(8): 4 and above mean that errors are left.
-            if command -v e2fsck > /dev/null; then
-                e2fsck -p "$device" > /run/overlay/store-check 2>&1
-                status=$?
-                if [ "$status" -ge 4 ]; then
-                    live_is_damaged "$device"
-                    live_problem="the file system on $device is damaged (e2fsck says: $(tail -n 1 /run/overlay/store-check)); e2fsck -f $device on another system may mend it"
-                    return 1
-                fi
-            fi
-            ;;
-    esac
+    live_check_filesystem "$device" "$type" || return
     if ! mount -n -t "$type" "$device" "$live_store" 2> /run/overlay/store-check; then
         live_is_damaged "$device"
         live_problem="the $type file system on $device cannot be mounted ($(tail -n 1 /run/overlay/store-check))"
@@ -160,11 +163,13 @@ live_mount_store() {
         umount -n "$live_store"
         return 1
     fi
-    if live_wants_reset; then live_empty_store; fi
-    rm -rf "$live_upper.emptied" "$live_work.emptied"
+    if live_wants_reset && ! live_empty_store "$1"; then
+        umount -n "$live_store"
+        return 1
+    fi
     if ! live_has_room "$live_work"; then
         umount -n "$live_store"
-        live_fall_back "The persistent store $1 is full. Its data is there, but what is written now is lost at shutdown. Delete something after starting without rd.live.overlay.persistent, or start once with rd.live.overlay.reset."
+        live_fall_back_full "$1"
         live_mount_readonly_store "$device"
     fi
 }
@@ -173,11 +178,11 @@ live_mount_store() {
 live_take_folders() {
     local ours
     ours=LiveOS/overlay-$(live_image_label)-$(live_tag_of "$live_medium" UUID)
-    if [ -d "$live_store/rw" ]; then
+    if live_has_folder "$live_store/rw"; then
         live_upper=$live_store/rw live_work=$live_store/work
-    elif [ -d "$live_store/$ours" ]; then
+    elif live_has_folder "$live_store/$ours"; then
         live_upper=$live_store/$ours live_work=$live_store/LiveOS/ovlwork
-    elif [ -d "$live_store/overlayfs" ]; then
+    elif live_has_folder "$live_store/overlayfs"; then
         live_upper=$live_store/overlayfs live_work=$live_store/ovlwork
     elif [ -d "$live_store/overlay" ] && [ -d "$live_store/ovlwork" ]; then
         live_upper=$live_store/overlay live_work=$live_store/ovlwork
@@ -187,7 +192,20 @@ live_take_folders() {
         live_problem="$1 is not a persistent store: it has no folder rw"
         return 1
     fi
-    [ -n "$live_readonly" ] || mkdir -p "$live_upper" "$live_work"
+    [ -n "$live_readonly" ] || live_make_folders "$1"
+}
+
+# Whether there is a folder for what is written, or was, until the power failed while it was emptied.
+live_has_folder() {
+    [ -d "$1" ] || { [ -z "$live_readonly" ] && [ -d "$1.emptied" ]; }
+}
+
+# live_make_folders NAME: the two folders, where they are missing. What was to be removed before goes first, for the room.
+live_make_folders() {
+    rm -rf "$live_upper.emptied" "$live_work.emptied"
+    mkdir -p -m 0755 "$live_upper" "$live_work" 2> /run/overlay/store-check && return
+    live_problem="$1 cannot have the folders of a persistent store ($(tail -n 1 /run/overlay/store-check))"
+    return 1
 }
 
 # live_mount_readonly_store DEVICE: its content becomes a layer below a temporary overlay.
@@ -205,12 +223,16 @@ live_wants_reset() {
     live_arg_bool 0 rd.live.overlay.reset || live_arg_bool 0 rd.overlay.reset
 }
 
-# Empties the store; by renaming first, so that half an old tree is never taken for a whole one.
+# live_empty_store NAME: by renaming first, so that half an old tree is never taken for a whole one.
 live_empty_store() {
-    rm -rf "$live_upper.emptied" "$live_work.emptied"
-    mv "$live_upper" "$live_upper.emptied"
-    mv "$live_work" "$live_work.emptied"
-    mkdir -m 0755 "$live_upper" "$live_work"
+    if ! mv "$live_upper" "$live_upper.emptied" 2> /run/overlay/store-check \
+        || ! mv "$live_work" "$live_work.emptied" 2> /run/overlay/store-check; then
+        live_problem="$1 cannot be emptied ($(tail -n 1 /run/overlay/store-check))"
+        return 1
+    fi
+    # At once, where there is room: a file system that is full to the last byte takes them when something is gone.
+    mkdir -m 0755 "$live_upper" "$live_work" 2> /dev/null
+    live_make_folders "$1" || return
     sync
     live_say "The persistent store was emptied (rd.live.overlay.reset)."
 }
@@ -221,6 +243,10 @@ live_has_room() {
     dd if=/dev/zero "of=$1/.room" bs=64k count=16 status=none conv=fsync 2> /dev/null || status=1
     rm -f "$1/.room"
     return $status
+}
+
+live_fall_back_full() {
+    live_fall_back "The persistent store $1 is full. Its data is there, but what is written now is lost at shutdown. Delete something after starting with rd.live.overlay=none, or start once with rd.live.overlay.reset."
 }
 
 # ---- partition
@@ -463,8 +489,10 @@ live_open_carrier() {
         return 1
     fi
     umount -n /run/overlay/isoscan
-    mount -n -t "$(live_mount_type "$type")" -o rw "$device" /run/overlay/isoscan 2> /run/overlay/store-check && return
-    live_problem="the $type file system on $device, which holds the ISO, cannot be written ($(tail -n 1 /run/overlay/store-check))"
+    if live_check_filesystem "$device" "$type"; then
+        mount -n -t "$(live_mount_type "$type")" -o rw "$device" /run/overlay/isoscan 2> /run/overlay/store-check && return
+        live_problem="the $type file system on $device, which holds the ISO, cannot be written ($(tail -n 1 /run/overlay/store-check))"
+    fi
     live_mount_readonly "$device" /run/overlay/isoscan || live_fail "$device cannot be mounted again."
     return 1
 }
@@ -530,6 +558,7 @@ live_open_named_store() {
     elif [ -n "$live_readonly" ]; then
         live_mount_readonly "$device" /run/overlay/place
     else
+        live_check_filesystem "$device" "$type" || return
         mount -n -t "$(live_mount_type "$type")" "$device" /run/overlay/place 2> /dev/null
     fi
     if ! mountpoint -q /run/overlay/place; then
@@ -546,9 +575,14 @@ live_open_named_store() {
     fi
     live_upper=/run/overlay/place$path
     live_work=${live_upper%/*}/ovlwork
-    [ -n "$live_readonly" ] || mkdir -p "$live_upper" "$live_work"
-    if [ -z "$live_readonly" ] && live_wants_reset; then
-        live_empty_store
+    if [ -z "$live_readonly" ]; then
+        live_make_folders "$device:$path" || return
+        if live_wants_reset; then live_empty_store "$device:$path" || return; fi
+        if ! live_has_room "$live_work"; then
+            live_readonly=yes
+            live_fall_back_full "$device:$path"
+            mount -n -o remount,ro /run/overlay/place
+        fi
     fi
     live_note store "$device:$path"
 }
@@ -558,6 +592,10 @@ live_open_named_store() {
 # What persistent store is asked for: nothing, "partition", "file", "auto", or "named PLACE".
 live_wanted_store() {
     local place
+    # Whatever else is asked for, so that one parameter always starts without.
+    case "$(live_arg rd.live.overlay=)" in
+        none | None | NONE) return ;;
+    esac
     # dracut's overlayfs-crypt: the device, and options after a comma.
     place=$(live_arg rd.overlay.crypt=)
     place=${place%%,*}
