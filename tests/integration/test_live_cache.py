@@ -81,12 +81,21 @@ def test_bad_options(cache: pathlib.Path, options: dict[str, t.Any], message: st
     assert result["failed"] and result["msg"].startswith(message), result
 
 
-def test_playbook(cache: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "told", "left"),
+    [
+        (["--check"], "would have 2 files, 2.00 KB; would remove 2, 2.00 KB", 4),
+        ([], "has 2 files, 2.00 KB; removed 2, 2.00 KB", 2),
+    ],
+    ids=["check", "run"],
+)
+def test_playbook(cache: pathlib.Path, arguments: list[str], told: str, left: int) -> None:
     done = subprocess.run(
         [
             str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
             str(playbook.ROOT / "playbooks/cache.yml"),
             *("-e", f"live_cache={cache}", "-e", "live_cache_max_size=1K", "-e", "live_cache_keep=2"),
+            *arguments,
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -95,5 +104,6 @@ def test_playbook(cache: pathlib.Path) -> None:
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "has 2 files, 2.00 KB; removed 2, 2.00 KB" in done.stdout
+    assert told in done.stdout
     assert "least recently used: " in done.stdout
+    assert len([path for path in cache.rglob("*") if path.is_file()]) == left
