@@ -34,12 +34,14 @@ mkdir "$1/tmp" "$1/home"
 export HOME="$1/home" SUDO_USER=builder SUDO_UID=1234
 export TMPDIR="$1/tmp" TZ=Pacific/Chatham LANGUAGE=de LC_ALL=C.utf8 LANG=de_DE.UTF-8
 export SOURCE_DATE_EPOCH=1 ZSTD_CLEVEL=1 XZ_DEFAULTS=-1 TAR_OPTIONS=--numeric-owner DRACUT_KMODDIR_OVERRIDE=1
-comparison=$2
+comparisons=$2
 shift 2
 "$@"
 unset SOURCE_DATE_EPOCH
-"$COMPARING_PYTHON" -m ansible_collections.liveforge.images.plugins.modules.live_compare \\
-    "$comparison/compare.json" > "$comparison/compared.json"
+for comparison in "$comparisons"/compare-*.json; do
+    "$COMPARING_PYTHON" -m ansible_collections.liveforge.images.plugins.modules.live_compare \\
+        "$comparison" > "$comparison.compared"
+done
 """
 
 CASES = [
@@ -114,6 +116,40 @@ def declared(workspace: pathlib.Path, own: pathlib.Path, **options: t.Any) -> di
     )
 
 
+def write_lock(workspace: pathlib.Path, name: str) -> str:
+    """The lock of what the first build installed for that image or base."""
+    path = workspace / f"{name}.lock.json"
+    told = playbook.module("live_lock", {"root": f"{workspace}/first/{name}/rootfs", "dest": "unused"}, workspace)
+    path.write_text(told["content"])
+    return str(path)
+
+
+def compare_with_other_place(
+    workspace: pathlib.Path, image: dict[str, t.Any], bases: t.Sequence[dict[str, t.Any]] = ()
+) -> dict[str, dict[str, t.Any]]:
+    """Build again, in workspace/second and another place, and compare with workspace/first; by image and base."""
+    other = workspace / "second"
+    other.mkdir()
+    comparisons = {}
+    for declaration in (*bases, image):
+        name = declaration["name"]
+        comparisons[name] = workspace / f"compare-{name}.json"
+        options = {"first": f"{workspace}/first/{name}", "second": f"{other}/{name}", "scratch": str(workspace)}
+        comparisons[name].write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}))
+    prefix = ["unshare", "--mount", "--uts", "taskset", "--cpu-list", "0", "env", f"COMPARING_PYTHON={sys.executable}"]
+    prefix += ["sh", "-c", _OTHER_PLACE, "sh", str(other), str(workspace)]
+    run = playbook.build([image], workspace, prefix=prefix, bases=bases)
+    assert run.status == 0, run.output[-4000:]
+    results = {name: json.loads(pathlib.Path(f"{path}.compared").read_text()) for name, path in comparisons.items()}
+    for compared in results.values():
+        assert not compared.get("failed"), compared
+    return results
+
+
+def different(compared: dict[str, t.Any]) -> list[str]:
+    return [layer["layer"] for layer in compared["layers"] if not layer["identical"]]
+
+
 @pytest.mark.parametrize(("release", "flags", "filesystem"), CASES)
 def test_two_builds_are_the_same_bytes(workspace: pathlib.Path, release: str, flags: str, filesystem: str) -> None:
     options = {"release": release, "flags": flags, "filesystem": filesystem}
@@ -121,27 +157,51 @@ def test_two_builds_are_the_same_bytes(workspace: pathlib.Path, release: str, fl
     image = declared(workspace / "first", overlay(workspace / "own-1", names), **options)
     run = playbook.build([image], workspace)
     assert run.status == 0, run.output[-4000:]
-    first = workspace / "first/twice"
-    told = playbook.module("live_lock", {"root": str(first / "rootfs"), "dest": "unused"}, workspace)
-    (workspace / "twice.lock.json").write_text(told["content"])
 
     own = overlay(workspace / "own-2", names[::-1])
-    other = workspace / "second"
-    other.mkdir()
-    again = declared(other, own, lock=str(workspace / "twice.lock.json"), **options)
-    comparing = {"first": str(first), "second": str(other / "twice"), "scratch": str(workspace)}
-    (workspace / "compare.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": comparing}))
-    prefix = ["unshare", "--mount", "--uts", "taskset", "--cpu-list", "0", "env", f"COMPARING_PYTHON={sys.executable}"]
-    prefix += ["sh", "-c", _OTHER_PLACE, "sh", str(other), str(workspace)]
-    run = playbook.build([again], workspace, prefix=prefix)
-    assert run.status == 0, run.output[-4000:]
-
-    compared = json.loads((workspace / "compared.json").read_text())
-    assert not compared.get("failed"), compared
+    again = declared(workspace / "second", own, lock=write_lock(workspace, "twice"), **options)
+    compared = compare_with_other_place(workspace, again)["twice"]
     assert [layer["layer"] for layer in compared["layers"]] == ["root tree", "kernel", "initrd", "packed root", "ISO"]
-    different = [layer["layer"] for layer in compared["layers"] if not layer["identical"]]
-    assert different == (["packed root", "ISO"] if filesystem in NEVER_THE_SAME else []), compared["msg"]
-    assert_no_date_but_the_declared_one(first / "rootfs")
+    assert different(compared) == (["packed root", "ISO"] if filesystem in NEVER_THE_SAME else []), compared["msg"]
+    assert_no_date_but_the_declared_one(workspace / "first/twice/rootfs")
+
+
+@pytest.mark.full
+def test_two_builds_on_a_base_are_the_same_bytes(workspace: pathlib.Path) -> None:
+    """The packages of both are locked, each in a lock of its own."""
+
+    def two(place: str, own: pathlib.Path, **locks: str) -> tuple[dict[str, t.Any], list[dict[str, t.Any]]]:
+        common = {"workspace": str(workspace / place), "compression": "fast", "source_date_epoch": EPOCH}
+        base = {
+            **common,
+            "name": "below",
+            "release": "bookworm",
+            "packages": ["openssh-server", "locales", "python3", "tree"],
+            "users": [{"name": "live", "password": playbook.PASSWORD_HASH}],
+        }
+        image = {
+            **common,
+            "name": "twice",
+            "base": "below",
+            "packages": ["nvme-cli", "man-db", "less"],
+            "packages_remove": ["tree"],
+            "overlays": [{"src": str(own)}],
+            "scripts": [{"content": "hostname > /etc/own/built-on; rm /etc/own/file-3\n"}],
+        }
+        for declaration in (base, image):
+            if locks:
+                declaration["lock"] = locks[declaration["name"]]
+        return image, [base]
+
+    names = [f"file-{number}" for number in range(40)]
+    image, bases = two("first", overlay(workspace / "own-1", names))
+    run = playbook.build([image], workspace, bases=bases)
+    assert run.status == 0, run.output[-4000:]
+    locks = {name: write_lock(workspace, name) for name in ("below", "twice")}
+    compared = compare_with_other_place(workspace, *two("second", overlay(workspace / "own-2", names[::-1]), **locks))
+    assert {name: different(result) for name, result in compared.items()} == {"below": [], "twice": []}, compared
+    assert [layer["layer"] for layer in compared["below"]["layers"]] == ["root tree", "packed root"]
+    assert [layer["layer"] for layer in compared["twice"]["layers"]][-2:] == ["packed root", "ISO"]
 
 
 def assert_no_date_but_the_declared_one(root: pathlib.Path) -> None:
