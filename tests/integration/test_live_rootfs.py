@@ -235,9 +235,19 @@ def test_overlay_byte_configures_again_but_installs_nothing(
     assert (tree / "etc/overlay-file").read_text() == "from the overlay!\n"
 
 
+def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: dict[str, t.Any]) -> None:
+    result = playbook.module(
+        "live_rootfs", {**SMALL, "dest": str(workspace / "again"), "packages": declared["packages"]}, workspace
+    )
+    assert not result.get("failed"), result
+    log = (workspace / "again.packages.tar.zst.log").read_text()
+    assert "apt-get update" in log
+    assert "Get:" not in log
+
+
 def test_another_group_of_a_user_reaches_the_initrd(workspace: pathlib.Path, declared: dict[str, t.Any]) -> None:
     """dracut copies the lines of system groups, with their members."""
-    options = {"dest": str(workspace / "members"), "packages": declared["packages"]}
+    options = {"dest": str(workspace / "again"), "packages": declared["packages"]}
     live = {"name": "live", "groups": ["adm"], "password": playbook.PASSWORD_HASH}
     results = [
         playbook.module("live_rootfs", {**SMALL, **options, "users": [user]}, workspace)
@@ -248,16 +258,6 @@ def test_another_group_of_a_user_reaches_the_initrd(workspace: pathlib.Path, dec
         first, second, third = (result[fact] for result in results)
         assert first != second
         assert second == third
-
-
-def test_second_build_downloads_no_package(workspace: pathlib.Path, declared: dict[str, t.Any]) -> None:
-    result = playbook.module(
-        "live_rootfs", {**SMALL, "dest": str(workspace / "again"), "packages": declared["packages"]}, workspace
-    )
-    assert not result.get("failed"), result
-    log = (workspace / "again.packages.tar.zst.log").read_text()
-    assert "apt-get update" in log
-    assert "Get:" not in log
 
 
 def test_ssh_starts_with_all_keys_when_its_configuration_names_any(
