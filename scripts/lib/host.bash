@@ -12,7 +12,7 @@ fail() {
 
 # Runs a command as root, with sudo where we are not root, and keeps what the build and the tests read from the environment.
 as_root() {
-    local kept=LC_ALL,LIVEFORGE_TEST_CACHE,http_proxy,https_proxy,no_proxy
+    local kept=LC_ALL,LIVEFORGE_TEST_CACHE,LIVEFORGE_BENCHMARKS,http_proxy,https_proxy,no_proxy
     if ((EUID == 0)); then
         "$@"
     elif command -v sudo >/dev/null; then

@@ -51,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
         "--flags",
         choices=list(FLAGS),
         default=Description().flags,
-        help="which dracut module mounts the root (default: overlay); dmsquash is for kiwi-ng, liveforge and "
-        "liveforge-smallest",
+        help="which dracut module mounts the root (default: overlay); dmsquash is for kiwi-ng (but kiwi-newest-tuned), "
+        "liveforge and liveforge-smallest",
     )
     made.add_argument("--runs", type=int, default=3, help="rounds (default: 3; fewer give no ratios; 0 only downloads)")
     made.add_argument("--skip-boot", action="store_true", help="do not boot the images")
