@@ -147,7 +147,7 @@ def test_full_folder_is_shown_and_can_be_emptied(disk: pathlib.Path) -> None:
     look = """
         open_folder "$1" ""
         echo "readonly: $live_readonly, $(cat "$live_upper/kept")"
-        ! touch "$live_upper/new" 2> /dev/null || echo written
+        ! touch "$live_upper/new" 2> /dev/null || echo "wrote to it"
         umount /run/overlay/place
     """
     reset = """
@@ -159,7 +159,7 @@ def test_full_folder_is_shown_and_can_be_emptied(disk: pathlib.Path) -> None:
         said = in_private(f'{STORE}open_folder "$1" ""\n{FILL}{look}{reset}', device)
     first, second = said.split("readonly: yes, precious\n")
     assert f"said: The persistent store {device}:/deep/store is full" in first
-    assert "written" not in said
+    assert "wrote to it" not in said
     assert "readonly: \n" in second
     assert "kept" not in second and ".emptied" not in second
 
