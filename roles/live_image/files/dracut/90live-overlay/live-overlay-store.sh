@@ -203,7 +203,7 @@ live_has_folder() {
 # live_make_folders NAME: the two folders, where they are missing. What was to be removed before goes first, for the room.
 live_make_folders() {
     rm -rf "$live_upper.emptied" "$live_work.emptied"
-    mkdir -p -m 0755 "$live_upper" "$live_work" 2> /run/overlay/store-check && return
+    mkdir -p "$live_upper" "$live_work" 2> /run/overlay/store-check && return
     live_problem="$1 cannot have the folders of a persistent store ($(tail -n 1 /run/overlay/store-check))"
     return 1
 }
