@@ -309,6 +309,25 @@ def test_reset_replaces_no_file_but_a_store(
     assert reason in said
 
 
+# ---- which store
+
+
+def test_none_wins_over_a_store_with_another_name(machine: Machine) -> None:
+    """The menu of an image may name a store by `rd.overlay=`; one parameter must start without it."""
+    said = machine.run("""
+        live_parameters="rd.overlay=LABEL=DATA rd.live.overlay="
+        getarg() {
+            case $1 in
+                rd.overlay=) echo LABEL=DATA ;;
+                rd.live.overlay=) echo "$wanted" ;;
+                *) return 1 ;;
+            esac
+        }
+        for wanted in '' none; do echo "$wanted: $(live_wanted_store)"; done
+    """)
+    assert said == ": named LABEL=DATA\nnone: \n"
+
+
 # ---- passphrases
 
 
