@@ -194,6 +194,7 @@ def test_iso_file_on_a_disk(image: Image, tmp_path: pathlib.Path) -> None:
     assert (root, health) == (ON_OVERLAYFS, "running")
 
 
+@pytest.mark.full
 def test_http_server_that_stops_once(bookworm: Image, tmp_path: pathlib.Path) -> None:
     """The ISO comes by HTTP; a download that ends in the middle is begun again."""
     with network_servers.http_that_stops(bookworm.folder, 50 * MIB, "close", times=1) as url:
