@@ -156,17 +156,13 @@ live_mount_store() {
         live_problem="the $type file system on $device cannot be mounted ($(tail -n 1 /run/overlay/store-check))"
         return 1
     fi
-    live_take_folders "$device" || { umount -n "$live_store"; return 1; }
     owner=$(cat "$live_store/live-image" 2> /dev/null)
     if [ -n "$owner" ] && [ "$owner" != "$(live_image_label)" ]; then
         live_problem="$1 holds the data of the image $owner, not of $(live_image_label)"
         umount -n "$live_store"
         return 1
     fi
-    if live_wants_reset && ! live_empty_store "$1"; then
-        umount -n "$live_store"
-        return 1
-    fi
+    live_take_folders "$device" || { umount -n "$live_store"; return 1; }
     if ! live_has_room "$live_work"; then
         umount -n "$live_store"
         live_fall_back_full "$1"
@@ -192,12 +188,18 @@ live_take_folders() {
         live_problem="$1 is not a persistent store: it has no folder rw"
         return 1
     fi
-    [ -n "$live_readonly" ] || live_make_folders "$1"
+    [ -n "$live_readonly" ] || live_prepare_folders "$1"
 }
 
 # Whether there is a folder for what is written, or was, until the power failed while it was emptied.
 live_has_folder() {
     [ -d "$1" ] || { [ -z "$live_readonly" ] && [ -d "$1.emptied" ]; }
+}
+
+# live_prepare_folders NAME: the two folders, for writing; empty when that is asked for.
+live_prepare_folders() {
+    live_make_folders "$1" || return
+    ! live_wants_reset || live_empty_store "$1"
 }
 
 # live_make_folders NAME: the two folders, where they are missing. What was to be removed before goes first, for the room.
@@ -576,8 +578,7 @@ live_open_named_store() {
     live_upper=/run/overlay/place$path
     live_work=${live_upper%/*}/ovlwork
     if [ -z "$live_readonly" ]; then
-        live_make_folders "$device:$path" || return
-        if live_wants_reset; then live_empty_store "$device:$path" || return; fi
+        live_prepare_folders "$device:$path" || return
         if ! live_has_room "$live_work"; then
             live_readonly=yes
             live_fall_back_full "$device:$path"
