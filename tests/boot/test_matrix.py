@@ -25,12 +25,13 @@ from boot.variants import Variant
 
 OVERLAY_12 = Variant("bookworm", "overlay", "squashfs")
 OVERLAY_13 = Variant("trixie", "overlay", "ext4")
-DMSQUASH_13 = Variant("trixie", "dmsquash", "ext4")
+DMSQUASH_13 = Variant("trixie", "dmsquash", "squashfs")
+DMSQUASH_13_EXT4 = Variant("trixie", "dmsquash", "ext4")
 
 CI = {
     (OVERLAY_12, "uefi_secure", "cdrom"),
     (OVERLAY_13, "bios", "disk"),
-    (DMSQUASH_13, "uefi", "cdrom"),
+    (DMSQUASH_13_EXT4, "uefi", "cdrom"),
 }
 FULL = set(
     itertools.product(
@@ -41,7 +42,7 @@ FULL = set(
         ("bios", "uefi"),
         ("cdrom", "disk"),
     )
-) | {(DMSQUASH_13, "uefi_secure", "usb")}
+) | {(DMSQUASH_13, "uefi", "usb"), (DMSQUASH_13, "uefi_secure", "usb")}
 
 
 def cases() -> list[t.Any]:
