@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import re
 import subprocess
+import typing as t
 
 import pytest
 
@@ -30,6 +31,8 @@ READ = "cat /etc/kept"
 SPACE = "df --output=size -BM / | tail -n 1"
 NEW = "rd.live.overlay.persistent"
 PASSPHRASE = "correct battery staple"
+# With large blocks first; then to the last byte.
+FILL = ("sudo dd if=/dev/zero of=/var/fill bs=64k; sync", "sudo sh -c 'yes > /var/fill2'; sync")
 LOGIN = {"name": "login prompt", "pattern": "login: "}
 OVERLAY_12 = variants.Variant("bookworm", "overlay", "squashfs")
 
@@ -84,6 +87,14 @@ def damage_inodes(disk: pathlib.Path, start: int, layout: str) -> None:
     with open(disk, "r+b") as stream:
         stream.seek(start + table * block)
         stream.write(b"\xff" * (8 * block))
+
+
+def disk_for_data(path: pathlib.Path, mebibytes: int) -> dict[str, t.Any]:
+    """Make a disk that is one ext4 with the label DATA; returns the options of a boot from another disk beside it."""
+    with open(path, "wb") as stream:
+        stream.truncate(mebibytes * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-L", "DATA", str(path)], check=True)
+    return {"media": "disk", "disks": [{"path": str(path), "snapshot": False}], "snapshot": True}
 
 
 # ---- temporary overlay, sources
@@ -378,9 +389,7 @@ def test_damaged_and_full_stores(bookworm: FeatureImage, tmp_path: pathlib.Path)
     """A full store shows its data, a damaged one is left alone unless a new one is asked for; all say so."""
     disk = bookworm.copy_to_disk(tmp_path / "disk.img", 500)
     options = {"image": disk, "media": "disk"}
-    # With large blocks first; then to the last byte.
-    fill = ["sudo dd if=/dev/zero of=/var/fill bs=64k; sync", "sudo sh -c 'yes > /var/fill2'; sync"]
-    bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [WRITE.format("kept"), *fill], cut=True, **options)
+    bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [WRITE.format("kept"), *FILL], cut=True, **options)
     said = bookworm.boot(tmp_path, f"{bookworm.root} {NEW}", [STATUS, FALLBACK, READ, HEALTH], **options)["said"]
     assert status(said[0])["overlay"] == "readonly"
     assert "is full" in said[1]
@@ -480,11 +489,7 @@ def test_iso_file_in_memory_releases_the_stick(filesystem: str, trixie: FeatureI
 )
 def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
     """dracut's names: `rd.live.overlay=DEVICE[:PATH]` and `rd.overlay=`."""
-    data = tmp_path / "data.img"
-    with open(data, "wb") as stream:
-        stream.truncate(200 * MIB)
-    subprocess.run(["mkfs.ext4", "-q", "-L", "DATA", str(data)], check=True)
-    options = {"media": "disk", "disks": [{"path": str(data), "snapshot": False}], "snapshot": True}
+    options = disk_for_data(tmp_path / "data.img", 200)
     parameters = f"{word} {bookworm.root}"
     bookworm.boot(tmp_path, parameters, [WRITE.format("named")], cut=True, **options)
     said = bookworm.boot(tmp_path, parameters, [READ, STATUS], **options)["said"]
@@ -496,14 +501,9 @@ def test_named_store(word: str, bookworm: FeatureImage, tmp_path: pathlib.Path) 
 def test_named_folder_that_is_full_or_damaged(bookworm: FeatureImage, tmp_path: pathlib.Path) -> None:
     """Its data is shown when nothing can be written, it can be emptied, and a damaged file system is left alone."""
     data = tmp_path / "data.img"
-    with open(data, "wb") as stream:
-        stream.truncate(64 * MIB)
-    subprocess.run(["mkfs.ext4", "-q", "-L", "DATA", str(data)], check=True)
-    options = {"media": "disk", "disks": [{"path": str(data), "snapshot": False}], "snapshot": True}
+    options = disk_for_data(data, 64)
     parameters = f"rd.live.overlay=LABEL=DATA:/deep/store {bookworm.root}"
-    # With large blocks first; then to the last byte.
-    fill = ["sudo dd if=/dev/zero of=/var/fill bs=64k; sync", "sudo sh -c 'yes > /var/fill2'; sync"]
-    bookworm.boot(tmp_path, parameters, [WRITE.format("kept"), *fill], cut=True, **options)
+    bookworm.boot(tmp_path, parameters, [WRITE.format("kept"), *FILL], cut=True, **options)
     said = bookworm.boot(tmp_path, parameters, [STATUS, FALLBACK, READ, HEALTH], **options)["said"]
     assert status(said[0])["overlay"] == "readonly"
     assert "/dev/vdb:/deep/store is full" in said[1]

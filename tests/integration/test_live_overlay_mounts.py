@@ -20,9 +20,8 @@ import typing as t
 
 import pytest
 
-import playbook
+from integration.live_overlay_shell import MODULE, SOURCE
 
-MODULE = playbook.ROOT / "roles/live_image/files/dracut/90live-overlay"
 # The smallest that their mkfs makes, and more.
 MEBIBYTES = {"ext3": 32, "ext4": 32, "xfs": 320, "btrfs": 128}
 # As a power failure leaves them: with something in the journal that is nowhere else; and without such a thing, but with
@@ -48,13 +47,18 @@ def digest(path: pathlib.Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def make_filesystem(filesystem: str, path: pathlib.Path) -> pathlib.Path:
+    """A file that is a new file system."""
+    with open(path, "wb") as stream:
+        stream.truncate(MEBIBYTES[filesystem] << 20)
+    subprocess.run([f"mkfs.{filesystem}", "-q", str(path)], check=True)
+    return path
+
+
 def make_unclean(filesystem: str, state: str, folder: pathlib.Path) -> pathlib.Path:
     """A file system that nobody unmounted."""
-    clean, unclean, place = folder / "clean.img", folder / "unclean.img", folder / "place"
+    clean, unclean, place = make_filesystem(filesystem, folder / "clean.img"), folder / "unclean.img", folder / "place"
     place.mkdir()
-    with open(clean, "wb") as stream:
-        stream.truncate(MEBIBYTES[filesystem] << 20)
-    subprocess.run([f"mkfs.{filesystem}", "-q", str(clean)], check=True)
     in_private(f'mount -o loop "$1" "$3"; {state}', clean, unclean, place)
     return unclean
 
@@ -113,14 +117,10 @@ def test_a_file_system_that_is_looked_into_stays_as_it_is(
 # ---- a folder for persistent data
 
 STORE = f"""
-getcmdline() {{ :; }}
-getarg() {{ return 1; }}
-getargbool() {{ return 0; }}
-for part in lib medium crypt store; do . {MODULE}/live-overlay-$part.sh; done
+mount -t tmpfs none /run
+{SOURCE}
 live_say() {{ echo "said: $*"; }}
 udevadm() {{ :; }}
-mount -t tmpfs none /run
-mkdir -p /run/overlay
 open_folder() {{
     live_readonly=
     live_parameters=$2
@@ -136,11 +136,7 @@ umount /run/overlay/place
 
 @pytest.fixture
 def disk(tmp_path: pathlib.Path) -> pathlib.Path:
-    path = tmp_path / "disk.img"
-    with open(path, "wb") as stream:
-        stream.truncate(MEBIBYTES["ext4"] << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(path)], check=True)
-    return path
+    return make_filesystem("ext4", tmp_path / "disk.img")
 
 
 def test_full_folder_is_shown_and_can_be_emptied(disk: pathlib.Path) -> None:

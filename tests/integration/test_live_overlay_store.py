@@ -16,20 +16,11 @@ import subprocess
 
 import pytest
 
-import playbook
+from integration.live_overlay_shell import SOURCE
 
-MODULE = playbook.ROOT / "roles/live_image/files/dracut/90live-overlay"
 MIB = 1 << 20
 SECTOR = 512
 SIZE = 400 * MIB
-# What the functions expect of dracut, whose parameters they then read from $live_parameters.
-SOURCE = f"""
-getcmdline() {{ :; }}
-getarg() {{ return 1; }}
-getargbool() {{ return 0; }}
-for part in lib medium crypt store; do . {MODULE}/live-overlay-$part.sh; done
-mkdir -p /run/overlay
-"""
 # An encrypted store that is open holds its partition or file.
 STILL_OPEN = "[ ! -e /dev/mapper/live-store ] || echo still open;"
 

@@ -55,6 +55,8 @@ CASES = [
     pytest.param("bookworm", "overlay", "btrfs", id="bookworm-overlay-btrfs", marks=pytest.mark.full),
     pytest.param("bookworm", "overlay", "erofs", id="bookworm-overlay-erofs", marks=pytest.mark.full),
 ]
+# Of the files in the user's own tree.
+NAMES = [f"file-{number}" for number in range(40)]
 # Nothing sets the times and random numbers that Linux's XFS and Debian's mkfs.btrfs write; the documentation says so.
 NEVER_THE_SAME = ("xfs", "btrfs")
 
@@ -153,12 +155,11 @@ def different(compared: dict[str, t.Any]) -> list[str]:
 @pytest.mark.parametrize(("release", "flags", "filesystem"), CASES)
 def test_two_builds_are_the_same_bytes(workspace: pathlib.Path, release: str, flags: str, filesystem: str) -> None:
     options = {"release": release, "flags": flags, "filesystem": filesystem}
-    names = [f"file-{number}" for number in range(40)]
-    image = declared(workspace / "first", overlay(workspace / "own-1", names), **options)
+    image = declared(workspace / "first", overlay(workspace / "own-1", NAMES), **options)
     run = playbook.build([image], workspace)
     assert run.status == 0, run.output[-4000:]
 
-    own = overlay(workspace / "own-2", names[::-1])
+    own = overlay(workspace / "own-2", NAMES[::-1])
     again = declared(workspace / "second", own, lock=write_lock(workspace, "twice"), **options)
     compared = compare_with_other_place(workspace, again)["twice"]
     assert [layer["layer"] for layer in compared["layers"]] == ["root tree", "kernel", "initrd", "packed root", "ISO"]
@@ -188,17 +189,15 @@ def test_two_builds_on_a_base_are_the_same_bytes(workspace: pathlib.Path) -> Non
             "overlays": [{"src": str(own)}],
             "scripts": [{"content": "hostname > /etc/own/built-on; rm /etc/own/file-3\n"}],
         }
-        for declaration in (base, image):
-            if locks:
-                declaration["lock"] = locks[declaration["name"]]
+        if locks:
+            base["lock"], image["lock"] = locks["below"], locks["twice"]
         return image, [base]
 
-    names = [f"file-{number}" for number in range(40)]
-    image, bases = two("first", overlay(workspace / "own-1", names))
+    image, bases = two("first", overlay(workspace / "own-1", NAMES))
     run = playbook.build([image], workspace, bases=bases)
     assert run.status == 0, run.output[-4000:]
     locks = {name: write_lock(workspace, name) for name in ("below", "twice")}
-    compared = compare_with_other_place(workspace, *two("second", overlay(workspace / "own-2", names[::-1]), **locks))
+    compared = compare_with_other_place(workspace, *two("second", overlay(workspace / "own-2", NAMES[::-1]), **locks))
     assert {name: different(result) for name, result in compared.items()} == {"below": [], "twice": []}, compared
     assert [layer["layer"] for layer in compared["below"]["layers"]] == ["root tree", "packed root"]
     assert [layer["layer"] for layer in compared["twice"]["layers"]][-2:] == ["packed root", "ISO"]
